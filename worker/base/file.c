@@ -224,8 +224,11 @@ static int tree_empty(int fd, dev_t dev)
                         r = -errno;
                         continue;
                 }
-                if ((st.st_mode & 0700) != 0700)
-                        (void)fchmod(child, 0700);
+                if ((st.st_mode & 0700) != 0700 && fchmod(child, 0700) < 0) {
+                        r = -errno;
+                        close(child);
+                        continue;
+                }
                 r = tree_empty(child, dev);
                 if (r == 0 && unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
                         r = -errno;
@@ -247,8 +250,8 @@ int kiln_tree_remove(int dir_fd, const char *path)
                 return -errno;
         if (!S_ISDIR(st.st_mode))
                 return -EPERM;
-        if ((st.st_mode & 0700) != 0700)
-                (void)fchmodat(dir_fd, path, 0700, 0);
+        if ((st.st_mode & 0700) != 0700 && fchmodat(dir_fd, path, 0700, 0) < 0)
+                return -errno;
         fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return -errno;
