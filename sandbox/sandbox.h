@@ -1,8 +1,8 @@
 /* Runs one program in one prepared root.
  *
- * This library knows nothing of RPM and uses nothing else of the project. One code path serves root and ordinary
- * users: always a user namespace, plus mount, pid, net, uts, ipc, cgroup and time. See SECURITY.md for what
- * it promises, design.md "Sandbox" for the rules it follows.
+ * This library knows nothing of RPM and uses nothing else of the project. One code path serves root and
+ * ordinary users: always a user namespace, plus mount, pid, net, uts, ipc, cgroup and time. See SECURITY.md
+ * for what it promises, design.md "Sandbox" for the rules it follows.
  *
  * What it must never do: run anything after a failed set-up step; follow a path inside the root as a string;
  * drop a missing kernel feature silently. */
@@ -15,19 +15,21 @@
 
 /* Why a call failed. Functions return 0 or negative errno and fill this on failure. */
 struct kiln_sandbox_error {
-        int errnum;          /* positive errno */
-        bool refused;        /* this host lacks or forbids something: another host may do (verdict REFUSED) */
-        char step[64];       /* the set-up step: "unshare", "mount /proc", "pivot_root", … */
-        char message[256];   /* what went wrong */
-        char advice[256];    /* how to enable it, or "" */
+        int errnum;        /* positive errno */
+        bool refused;      /* this host lacks or forbids something: another host may do (verdict REFUSED) */
+        char step[64];     /* the set-up step: "unshare", "mount /proc", "pivot_root", … */
+        char message[256]; /* what went wrong */
+        char advice[256];  /* how to enable it, or "" */
 };
 
-/* ---- who is who ------------------------------------------------------------------------------------------- */
+/* ---- who is who -------------------------------------------------------------------------------------------
+ */
 
 enum kiln_id_mode {
         KILN_ID_AUTO = 0, /* range when it can be had, else single */
-        KILN_ID_RANGE,    /* ids 0..65535 inside are a range outside (root: written directly; users: newuidmap) */
-        KILN_ID_SINGLE,   /* only id 0 inside (and the build id, as the same outside id) */
+        KILN_ID_RANGE,  /* ids 0..65535 inside are a range outside (root: written directly; users: newuidmap)
+                         */
+        KILN_ID_SINGLE, /* only id 0 inside (and the build id, as the same outside id) */
 };
 const char *kiln_id_mode_name(enum kiln_id_mode mode); /* "range", "single" */
 
@@ -36,27 +38,34 @@ struct kiln_idmap {
         enum kiln_id_mode mode; /* RANGE or SINGLE */
         uid_t outer_uid;        /* first id of the range outside; the user's own id in single mode */
         gid_t outer_gid;
-        uint32_t count;         /* 65536 or 1 */
-        uid_t owner_uid;        /* an ordinary user's own id: inner 0 is this, 1.. is the range. root: == outer_uid */
+        uint32_t count;  /* 65536 or 1 */
+        uid_t owner_uid; /* an ordinary user's own id: inner 0 is this, 1.. is the range. root: == outer_uid
+                          */
         gid_t owner_gid;
 };
 
-/* Finds the mapping: root takes its /etc/subuid range, else a fixed documented one; a user takes the subuid and
- * subgid range with newuidmap and newgidmap; without them single (AUTO) or a refusal that says how to get a range. */
+/* Finds the mapping: root takes its /etc/subuid range, else a fixed documented one; a user takes the subuid
+ * and subgid range with newuidmap and newgidmap; without them single (AUTO) or a refusal that says how to get
+ * a range. */
 int kiln_idmap_find(enum kiln_id_mode wanted, struct kiln_idmap *ret, struct kiln_sandbox_error *err);
 
 /* Runs fn(arg) in a child inside a user namespace with this mapping, with all capabilities there and no other
- * isolation: for creating and removing trees owned by mapped ids. Returns fn's value (0..255), or negative errno. */
-int kiln_idmap_call(const struct kiln_idmap *map, int (*fn)(void *arg), void *arg, struct kiln_sandbox_error *err);
+ * isolation: for creating and removing trees owned by mapped ids. Returns fn's value (0..255), or negative
+ * errno. */
+int kiln_idmap_call(
+        const struct kiln_idmap *map, int (*fn)(void *arg), void *arg, struct kiln_sandbox_error *err);
 
-/* Makes directory `name` (0755) below dir_fd owned by inner uid/gid; returns its descriptor or negative errno. */
-int kiln_idmap_mkdir(const struct kiln_idmap *map, int dir_fd, const char *name, uid_t inner_uid, gid_t inner_gid,
-        struct kiln_sandbox_error *err);
+/* Makes directory `name` (0755) below dir_fd owned by inner uid/gid; returns its descriptor or negative
+ * errno. */
+int kiln_idmap_mkdir(const struct kiln_idmap *map, int dir_fd, const char *name, uid_t inner_uid,
+        gid_t inner_gid, struct kiln_sandbox_error *err);
 
 /* Removes dir_fd/name and all below it, whoever of the mapping owns it. Not existing is success. */
-int kiln_idmap_rmtree(const struct kiln_idmap *map, int dir_fd, const char *name, struct kiln_sandbox_error *err);
+int kiln_idmap_rmtree(
+        const struct kiln_idmap *map, int dir_fd, const char *name, struct kiln_sandbox_error *err);
 
-/* ---- the seccomp policy ----------------------------------------------------------------------------------- */
+/* ---- the seccomp policy -----------------------------------------------------------------------------------
+ */
 
 enum kiln_profile {
         KILN_PROFILE_INSTALL, /* layers: chown and friends answered in single mode, fsync answered with 0 */
@@ -65,10 +74,12 @@ enum kiln_profile {
 };
 const char *kiln_profile_name(enum kiln_profile p); /* "install", "build", "check" */
 
-/* The policy as text, what it allows and denies line by line; its SHA-256 goes into the provenance. Static. */
+/* The policy as text, what it allows and denies line by line; its SHA-256 goes into the provenance. Static.
+ */
 const char *kiln_profile_text(enum kiln_profile p);
 
-/* ---- what to run ------------------------------------------------------------------------------------------- */
+/* ---- what to run
+ * ------------------------------------------------------------------------------------------- */
 
 enum kiln_mount_kind {
         KILN_MOUNT_BIND_RO, /* source_fd (directory or file) read-only, nosuid, nodev */
@@ -88,14 +99,15 @@ struct kiln_sandbox_mount {
 
 struct kiln_sandbox_limits { /* 0: no limit */
         uint64_t wall_s;
-        uint64_t silence_s;     /* no output for this long */
-        uint64_t cpu_s;         /* RLIMIT_CPU per process, and the whole tree where a cgroup counts it */
-        uint64_t memory_bytes;  /* cgroup memory.max; without one: RLIMIT_AS is NOT set, the limit is reported as not enforced */
-        uint64_t pids;          /* cgroup pids.max, and RLIMIT_NPROC in the sandbox's own user namespace */
-        uint64_t output_bytes;  /* what the program may print */
-        uint64_t file_bytes;    /* RLIMIT_FSIZE */
-        uint64_t disk_bytes;    /* bytes below upper_fd; watched once a second */
-        bool hard;              /* refuse when memory or pids cannot be enforced (no delegated cgroup) */
+        uint64_t silence_s;    /* no output for this long */
+        uint64_t cpu_s;        /* RLIMIT_CPU per process, and the whole tree where a cgroup counts it */
+        uint64_t memory_bytes; /* cgroup memory.max; without one: RLIMIT_AS is NOT set, the limit is reported
+                                  as not enforced */
+        uint64_t pids;         /* cgroup pids.max, and RLIMIT_NPROC in the sandbox's own user namespace */
+        uint64_t output_bytes; /* what the program may print */
+        uint64_t file_bytes;   /* RLIMIT_FSIZE */
+        uint64_t disk_bytes;   /* bytes below upper_fd; watched once a second */
+        bool hard;             /* refuse when memory or pids cannot be enforced (no delegated cgroup) */
 };
 
 enum kiln_sandbox_limit {
@@ -114,8 +126,9 @@ const char *kiln_sandbox_limit_name(enum kiln_sandbox_limit l); /* "wall", "sile
 struct kiln_sandbox {
         struct kiln_idmap idmap;
 
-        /* The root: overlayfs of lower_fds (topmost first; directories) with upper_fd and work_fd; without lowers,
-         * upper_fd itself is the root. upper_fd < 0 with lowers: a read-only overlay. userxattr always. */
+        /* The root: overlayfs of lower_fds (topmost first; directories) with upper_fd and work_fd; without
+         * lowers, upper_fd itself is the root. upper_fd < 0 with lowers: a read-only overlay. userxattr
+         * always. */
         const int *lower_fds;
         size_t n_lower_fds;
         int upper_fd;
@@ -126,23 +139,26 @@ struct kiln_sandbox {
 
         enum kiln_profile profile;
 
-        /* uid 0: the program is root of the first user namespace (layer installation). Otherwise it runs as this id in
-         * a second user namespace that maps only it, and the whole root is read-only for it except writable[]. */
+        /* uid 0: the program is root of the first user namespace (layer installation). Otherwise it runs as
+         * this id in a second user namespace that maps only it, and the whole root is read-only for it except
+         * writable[]. */
         uid_t uid;
         gid_t gid;
         const char *const *writable; /* absolute paths inside, NULL-terminated; only for uid != 0 */
 
-        /* Either argv (executed inside the root, PATH of env) or entry (a function run in the child after all of the
-         * set-up, with the process image of the caller: for unpacking before the root has any program). */
+        /* Either argv (executed inside the root, PATH of env) or entry (a function run in the child after all
+         * of the set-up, with the process image of the caller: for unpacking before the root has any
+         * program). */
         const char *const *argv;
         int (*entry)(void *arg); /* its value is the exit status */
         void *entry_arg;
-        const char *const *env;  /* complete; NULL: empty */
-        const char *cwd;         /* absolute inside; NULL: "/" */
-        int stdin_fd;            /* -1: /dev/null */
-        bool terminal;           /* keep the caller's stdin, stdout, stderr and make it the foreground: kiln shell */
+        const char *const *env; /* complete; NULL: empty */
+        const char *cwd;        /* absolute inside; NULL: "/" */
+        int stdin_fd;           /* -1: /dev/null */
+        bool terminal; /* keep the caller's stdin, stdout, stderr and make it the foreground: kiln shell */
 
-        /* Standard output and error, merged, as they come. NULL: inherited from the caller (entry: still merged). */
+        /* Standard output and error, merged, as they come. NULL: inherited from the caller (entry: still
+         * merged). */
         void (*output)(void *ctx, const void *data, size_t len);
         void *output_ctx;
         bool split_stderr; /* give error output to errput instead */
@@ -158,10 +174,12 @@ struct kiln_sandbox {
         bool sys_none;              /* no /sys at all */
 
         struct kiln_sandbox_limits limits;
-        int cancel_fd;     /* readable: kill everything and return how = CANCELLED; -1: none */
-        const char *cgroup; /* delegated cgroup v2 directory to make a child in; NULL: found from /proc/self/cgroup */
+        int cancel_fd;      /* readable: kill everything and return how = CANCELLED; -1: none */
+        const char *cgroup; /* delegated cgroup v2 directory to make a child in; NULL: found from
+                               /proc/self/cgroup */
 
-        int keep_fds[4];   /* descriptors that stay open inside (same numbers); -1 ends the list only by n_keep_fds */
+        int keep_fds[4]; /* descriptors that stay open inside (same numbers); -1 ends the list only by
+                            n_keep_fds */
         size_t n_keep_fds;
 };
 
@@ -176,7 +194,7 @@ enum kiln_sandbox_how {
 };
 
 struct kiln_sandbox_denied {
-        char name[32];     /* syscall */
+        char name[32]; /* syscall */
         uint64_t count;
 };
 
@@ -189,17 +207,18 @@ struct kiln_sandbox_result {
 
         uint64_t wall_ns, user_ns, system_ns;
         uint64_t output_bytes;
-        uint64_t peak_rss_bytes;     /* largest single process */
-        uint64_t peak_memory_bytes;  /* of the tree, from the cgroup; 0 without one */
-        uint64_t peak_pids;          /* likewise */
-        uint64_t exec_ns;            /* monotonic time at which the program was executed */
-        bool cgroup;                 /* limits were enforced by a cgroup */
+        uint64_t peak_rss_bytes;    /* largest single process */
+        uint64_t peak_memory_bytes; /* of the tree, from the cgroup; 0 without one */
+        uint64_t peak_pids;         /* likewise */
+        uint64_t exec_ns;           /* monotonic time at which the program was executed */
+        bool cgroup;                /* limits were enforced by a cgroup */
         enum kiln_id_mode id_mode;
 
         struct kiln_sandbox_denied denied[64]; /* calls the policy denied and a listener saw */
         size_t n_denied;
 };
 
-/* Runs to the end; nothing is left behind afterwards: no process, mount, cgroup or temporary file. Returns 0 when the
- * program was executed, however it ended; negative errno when it never ran. */
-int kiln_sandbox_run(const struct kiln_sandbox *s, struct kiln_sandbox_result *ret, struct kiln_sandbox_error *err);
+/* Runs to the end; nothing is left behind afterwards: no process, mount, cgroup or temporary file. Returns 0
+ * when the program was executed, however it ended; negative errno when it never ran. */
+int kiln_sandbox_run(
+        const struct kiln_sandbox *s, struct kiln_sandbox_result *ret, struct kiln_sandbox_error *err);

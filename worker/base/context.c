@@ -20,7 +20,8 @@ static char *home_dir(void)
         return pw && pw->pw_dir && pw->pw_dir[0] == '/' ? kiln_strdup(pw->pw_dir) : NULL;
 }
 
-static char *user_dir(const char *variable, const char *root_dir, const char *xdg, const char *home, const char *below)
+static char *user_dir(
+        const char *variable, const char *root_dir, const char *xdg, const char *home, const char *below)
 {
         const char *v = getenv(variable), *x = getenv(xdg);
 

@@ -8,9 +8,10 @@
 
 struct kiln_context {
         struct kiln_sink sink;
-        int cancel_fd;    /* becomes readable (and stays so) when the user or coordinator cancels; -1: never */
-        bool offline;     /* no network at all; file:// stays allowed */
-        char *cache_dir;  /* store, layers, bootstrap repository: everything here may be deleted at any moment */
+        int cancel_fd;   /* becomes readable (and stays so) when the user or coordinator cancels; -1: never */
+        bool offline;    /* no network at all; file:// stays allowed */
+        char *cache_dir; /* store, layers, bootstrap repository: everything here may be deleted at any moment
+                          */
         char *config_dir; /* the user's kiln.toml and toolchains/ */
         char *key_dir;    /* local signing keys, mode 0700 */
         char *data_dir;   /* installed toolchain definitions and macros (read-only) */
@@ -21,7 +22,8 @@ struct kiln_context {
  *   config  $KILN_CONFIG, else root: /etc/kiln, others: $XDG_CONFIG_HOME/kiln or ~/.config/kiln
  *   keys    $KILN_KEYS, else <config>/keys
  *   data    $KILN_DATA, else the source tree's toolchains/ when run from a build tree, else <datadir>/kiln
- * HOME is taken from the environment, else from the password database. Errors: REFUSED when there is no home. */
+ * HOME is taken from the environment, else from the password database. Errors: REFUSED when there is no home.
+ */
 int kiln_context_init(struct kiln_context *c, struct kiln_error *err);
 void kiln_context_clear(struct kiln_context *c);
 

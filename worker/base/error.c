@@ -25,8 +25,8 @@ const char *kiln_verdict_name(enum kiln_verdict v)
         return verdict_names[v];
 }
 
-int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const char *doing, const char *subject,
-        const char *fmt, ...)
+int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const char *doing,
+        const char *subject, const char *fmt, ...)
 {
         _cleanup_free_ char *cause = NULL;
         va_list ap;

@@ -2,8 +2,9 @@
  *
  * Error policy of the project (ARCHITECTURE.md): inside a stage a function returns negative errno for what is
  * fatal and is handed on, and a positive, named condition for what its caller must handle. At a stage's edge
- * it also fills a `struct kiln_error`: the verdict, what was being done, to what, the cause, and what the user
- * can do next. Libraries never print; worker/cli does, and the event stream carries the same to a coordinator. */
+ * it also fills a `struct kiln_error`: the verdict, what was being done, to what, the cause, and what the
+ * user can do next. Libraries never print; worker/cli does, and the event stream carries the same to a
+ * coordinator. */
 #pragma once
 
 #include "worker/base/macros.h"
@@ -32,12 +33,15 @@ struct kiln_error {
         char *advice;              /* what the user can do; owned, may be NULL */
 };
 
-#define KILN_ERROR_INIT {KILN_OK, 0, NULL, NULL, NULL, NULL}
+#define KILN_ERROR_INIT                                                                                      \
+        {                                                                                                    \
+                KILN_OK, 0, NULL, NULL, NULL, NULL                                                           \
+        }
 
 /* Fills *e (freeing what it held) and returns -errnum, or -EIO when errnum is 0. `e` may be NULL: only the
  * return value remains. The cause is formatted from fmt; when errnum is set, ": <strerror>" is appended. */
-int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const char *doing, const char *subject,
-        const char *fmt, ...) _printf_(6, 7);
+int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const char *doing,
+        const char *subject, const char *fmt, ...) _printf_(6, 7);
 
 /* Sets what the user can do next. */
 void kiln_error_advise(struct kiln_error *e, const char *fmt, ...) _printf_(2, 3);

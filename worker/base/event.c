@@ -17,17 +17,16 @@ void kiln_sink_phase_start(const struct kiln_sink *s, const char *phase)
 
 void kiln_sink_phase_end(const struct kiln_sink *s, const char *phase, uint64_t duration_ns, int verdict)
 {
-        emit(s,
-                &(struct kiln_event){.kind = KILN_EVENT_PHASE_END,
+        emit(s, &(struct kiln_event){.kind = KILN_EVENT_PHASE_END,
                         .phase = phase,
                         .duration_ns = duration_ns,
                         .done = (uint64_t)verdict});
 }
 
-void kiln_sink_progress(const struct kiln_sink *s, const char *phase, const char *item, uint64_t done, uint64_t total)
+void kiln_sink_progress(
+        const struct kiln_sink *s, const char *phase, const char *item, uint64_t done, uint64_t total)
 {
-        emit(s,
-                &(struct kiln_event){.kind = KILN_EVENT_PROGRESS,
+        emit(s, &(struct kiln_event){.kind = KILN_EVENT_PROGRESS,
                         .phase = phase,
                         .text = item,
                         .len = item ? strlen(item) : 0,

@@ -1,7 +1,7 @@
 /* What a running job tells the outside: the terminal's progress display, a JSON stream, a coordinator.
  *
- * Stages emit events through the sink in their context and never print. Strings in an event are borrowed for the
- * duration of the call. */
+ * Stages emit events through the sink in their context and never print. Strings in an event are borrowed for
+ * the duration of the call. */
 #pragma once
 
 #include "worker/base/macros.h"
@@ -35,7 +35,8 @@ struct kiln_sink {
 
 void kiln_sink_phase_start(const struct kiln_sink *s, const char *phase);
 void kiln_sink_phase_end(const struct kiln_sink *s, const char *phase, uint64_t duration_ns, int verdict);
-void kiln_sink_progress(const struct kiln_sink *s, const char *phase, const char *item, uint64_t done, uint64_t total);
+void kiln_sink_progress(
+        const struct kiln_sink *s, const char *phase, const char *item, uint64_t done, uint64_t total);
 void kiln_sink_note(const struct kiln_sink *s, const char *fmt, ...) _printf_(2, 3);
 void kiln_sink_warning(const struct kiln_sink *s, const char *fmt, ...) _printf_(2, 3);
 void kiln_sink_log(const struct kiln_sink *s, const char *phase, const void *data, size_t len);

@@ -74,7 +74,8 @@ static void random_suffix(char hex[17])
         snprintf(hex, 17, "%016llx", (unsigned long long)r);
 }
 
-/* Splits path into the directory part (".", when there is none) and the last component, which points into path. */
+/* Splits path into the directory part (".", when there is none) and the last component, which points into
+ * path. */
 static char *path_parent(const char *path, const char **ret_base)
 {
         const char *slash = strrchr(path, '/');
@@ -122,7 +123,8 @@ int kiln_fd_copy(int in, int out, uint64_t *ret_bytes)
         for (;;) {
                 ssize_t n = chunk ? 0 : copy_file_range(in, &offset, out, NULL, 1 << 26, 0);
 
-                if (!chunk && n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
+                if (!chunk && n < 0 &&
+                        (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
                         chunk = kiln_malloc(256 * 1024);
                 else if (!chunk && n < 0 && errno != EINTR)
                         return -errno;

@@ -1,7 +1,8 @@
 /* Files and trees: bounded reads, atomic writes, removal that cannot be led astray by links.
  *
- * Every function takes a directory descriptor and a path below it (AT_FDCWD and an absolute path are fine) and
- * returns 0 or a descriptor, or negative errno. Nothing here follows a link it did not make, except where said. */
+ * Every function takes a directory descriptor and a path below it (AT_FDCWD and an absolute path are fine)
+ * and returns 0 or a descriptor, or negative errno. Nothing here follows a link it did not make, except where
+ * said. */
 #pragma once
 
 #include "worker/base/buf.h"
@@ -10,11 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Reads a whole regular file of at most max bytes (-EFBIG above that) behind what *out holds. Follows links. */
+/* Reads a whole regular file of at most max bytes (-EFBIG above that) behind what *out holds. Follows links.
+ */
 int kiln_file_read(int dir_fd, const char *path, size_t max, struct kiln_buf *out);
 int kiln_fd_read(int fd, size_t max, struct kiln_buf *out); /* from the current position to the end */
 
-/* Writes aside (".<name>.<random>" in the same directory), fsyncs, renames over path, fsyncs the directory. */
+/* Writes aside (".<name>.<random>" in the same directory), fsyncs, renames over path, fsyncs the directory.
+ */
 int kiln_file_write(int dir_fd, const char *path, const void *data, size_t len, mode_t mode);
 
 /* write(2) until everything is written. */
@@ -31,8 +34,8 @@ int kiln_dir_make(int dir_fd, const char *path, mode_t mode);
  * Returns its descriptor. */
 int kiln_dir_make_temp(int dir_fd, const char *prefix, char **ret_name);
 
-/* Removes path and everything below it; crosses no mount point and follows no link. A path that does not exist is
- * success. Makes directories writable where it must. */
+/* Removes path and everything below it; crosses no mount point and follows no link. A path that does not
+ * exist is success. Makes directories writable where it must. */
 int kiln_tree_remove(int dir_fd, const char *path);
 
 /* Sum of st_blocks*512 below dir_fd/path (hard links counted once per link). */

@@ -60,11 +60,12 @@ int kiln_json_parse(const char *data, size_t len, const char *what, json_t **ret
         json_t *j;
 
         if (text_depth(data, len) > DEPTH_MAX)
-                return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", what, "nested deeper than %d levels", DEPTH_MAX);
+                return kiln_error_set(
+                        err, KILN_BAD_INPUT, 0, "reading", what, "nested deeper than %d levels", DEPTH_MAX);
         j = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
         if (!j)
-                return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", what, "line %d column %d: %s", je.line, je.column,
-                        je.text);
+                return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", what, "line %d column %d: %s",
+                        je.line, je.column, je.text);
         *ret = j;
         return 0;
 }

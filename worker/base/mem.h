@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 void *kiln_malloc(size_t size) __attribute__((malloc, returns_nonnull));
-void *kiln_calloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed, overflow-checked */
+void *kiln_calloc(size_t n, size_t size)
+        __attribute__((malloc, returns_nonnull)); /* zeroed, overflow-checked */
 void *kiln_realloc(void *p, size_t n, size_t size) __attribute__((returns_nonnull));
 char *kiln_strdup(const char *s) __attribute__((malloc, returns_nonnull, nonnull));
 char *kiln_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull, nonnull));

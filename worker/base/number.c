@@ -44,8 +44,8 @@ int kiln_number_parse(const char *s, uint64_t max, uint64_t *ret)
 
 int kiln_size_parse(const char *s, uint64_t max, uint64_t *ret_bytes)
 {
-        static const struct suffix sizes[] = {
-                {'K', UINT64_C(1) << 10}, {'M', UINT64_C(1) << 20}, {'G', UINT64_C(1) << 30}, {'T', UINT64_C(1) << 40}};
+        static const struct suffix sizes[] = {{'K', UINT64_C(1) << 10}, {'M', UINT64_C(1) << 20},
+                {'G', UINT64_C(1) << 30}, {'T', UINT64_C(1) << 40}};
 
         return parse(s, sizes, KILN_ARRAY_SIZE(sizes), max, ret_bytes);
 }

@@ -22,11 +22,13 @@ static void __attribute__((noreturn)) child(const struct kiln_process *p, int ou
         const char *fixed[] = {path, home, "LC_ALL=C.UTF-8", "TZ=UTC", NULL};
         int in = p->stdin_fd >= 0 ? p->stdin_fd : open("/dev/null", O_RDONLY);
 
-        snprintf(path, sizeof(path), "PATH=%s", host_path ? host_path : "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        snprintf(path, sizeof(path), "PATH=%s",
+                host_path ? host_path : "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         snprintf(home, sizeof(home), "HOME=%s", host_home ? host_home : "/");
         setpgid(0, 0);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0 || (p->cwd_fd >= 0 && fchdir(p->cwd_fd) < 0))
+        if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0 ||
+                (p->cwd_fd >= 0 && fchdir(p->cwd_fd) < 0))
                 goto fail;
         signal(SIGPIPE, SIG_DFL);
         sigset_t none;
@@ -51,8 +53,8 @@ static void keep_tail(struct kiln_buf *b, const char *data, size_t len)
 }
 
 /* Reads both pipes until the end of each. */
-static int pump(const struct kiln_context *c, const struct kiln_process *p, int out_fd, int err_fd, struct kiln_buf *out,
-        struct kiln_buf *errors)
+static int pump(const struct kiln_context *c, const struct kiln_process *p, int out_fd, int err_fd,
+        struct kiln_buf *out, struct kiln_buf *errors)
 {
         size_t max = p->output_max ? p->output_max : OUTPUT_MAX, seen = 0;
         struct pollfd fds[3] = {{out_fd, POLLIN, 0}, {err_fd, POLLIN, 0}, {c ? c->cancel_fd : -1, POLLIN, 0}};

@@ -1,5 +1,5 @@
-/* Runs a trusted program of the host (apt-get, dpkg-deb, createrepo_c …) to its end. Never for anything that comes
- * out of an SRPM: that runs in sandbox/ only. */
+/* Runs a trusted program of the host (apt-get, dpkg-deb, createrepo_c …) to its end. Never for anything that
+ * comes out of an SRPM: that runs in sandbox/ only. */
 #pragma once
 
 #include "worker/base/buf.h"
@@ -13,8 +13,9 @@ struct kiln_process {
         size_t output_max;       /* bytes of stdout kept; 0: 16 MiB. More is an error. */
 };
 
-/* Waits for it; kills it when the context is cancelled. Standard output goes behind *out, standard error's last
- * 64 KiB behind *errors (either may be NULL: thrown away). Returns the exit status (>= 0), -ECANCELED, or negative errno
+/* Waits for it; kills it when the context is cancelled. Standard output goes behind *out, standard error's
+ * last 64 KiB behind *errors (either may be NULL: thrown away). Returns the exit status (>= 0), -ECANCELED,
+ * or negative errno
  * (-ENOENT: no such program; -EPIPE: it was killed by a signal). */
 int kiln_process_run(const struct kiln_context *c, const struct kiln_process *p, struct kiln_buf *out,
         struct kiln_buf *errors);
