@@ -47,13 +47,14 @@ static int usage(void)
 
 static int unknown_command(const char *word)
 {
+        static const char *const options[] = {"--help", "--version", NULL};
         const char *names[KILN_ARRAY_SIZE(commands) + 1] = {NULL};
         _cleanup_buf_ struct kiln_buf clean = KILN_BUF_INIT;
         const char *near;
 
         for (size_t i = 0; commands[i]; i++)
                 names[i] = commands[i]->name;
-        near = kiln_options_nearest(word, names);
+        near = kiln_options_nearest(word, word[0] == '-' ? options : names);
         kiln_text_clean(&clean, word, strlen(word), kiln_text_utf8() ? 0 : KILN_TEXT_ASCII);
         fprintf(stderr, "kiln: unknown %s '%s'%s%s%s\nSee 'kiln --help'.\n",
                 word[0] == '-' ? "option" : "command", kiln_buf_str(&clean), near ? "; did you mean '" : "",

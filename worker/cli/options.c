@@ -154,7 +154,9 @@ static bool choice_valid(const char *choices, const char *value)
 {
         size_t len = strlen(value);
 
-        for (const char *p = choices; p && len; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+        if (len == 0 || strchr(value, ' '))
+                return false;
+        for (const char *p = choices; p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
                 if (strncmp(p, value, len) == 0 && (p[len] == ' ' || p[len] == '\0'))
                         return true;
         return false;
