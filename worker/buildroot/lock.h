@@ -52,6 +52,17 @@ struct kiln_lock *kiln_lock_new(void);
 void kiln_lock_free(struct kiln_lock *l);
 KILN_DEFINE_CLEANUP(struct kiln_lock *, kiln_lock_free)
 struct kiln_lock *kiln_lock_copy(const struct kiln_lock *l);
+void kiln_locked_package_clear(struct kiln_locked_package *p); /* frees what it holds */
+
+/* name-[epoch:]version-release.arch, the epoch only when not "0", "" or NULL; the caller's. */
+char *kiln_nevra_format(
+        const char *name, const char *epoch, const char *version, const char *release, const char *arch);
+
+/* All zero: not known (yet). */
+bool kiln_digest_is_zero(const struct kiln_digest *d);
+
+/* A path below a base URL: relative, no empty, "." or ".." part, no white space or URL syntax. */
+bool kiln_location_is_safe(const char *location);
 
 void kiln_lock_write(const struct kiln_lock *l, struct kiln_buf *out); /* canonical JSON + newline */
 int kiln_lock_parse(
