@@ -4,7 +4,7 @@
 #include "worker/base/mem.h"
 #include "worker/cli/progress.h"
 #include "worker/cli/status.h"
-#include "worker/cli/text.h"
+#include "worker/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* Nothing a build prints may steer the terminal. */
 #include "worker/base/mem.h"
-#include "worker/cli/text.h"
+#include "worker/base/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* `kiln isa`: options, and the report as a table or JSON. Thin: everything else is worker/attest. */
 #include "worker/attest/isa.h"
 #include "worker/base/mem.h"
+#include "worker/base/text.h"
 #include "worker/cli/cli.h"
-#include "worker/cli/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

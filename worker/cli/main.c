@@ -3,10 +3,10 @@
 #include "worker/base/json.h"
 #include "worker/base/mem.h"
 #include "worker/base/paths.h"
+#include "worker/base/text.h"
 #include "worker/cli/cancel.h"
 #include "worker/cli/cli.h"
 #include "worker/cli/progress.h"
-#include "worker/cli/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 #include "worker/base/json.h"
 #include "worker/base/mem.h"
 #include "worker/base/number.h"
+#include "worker/base/text.h"
 #include "worker/cli/progress.h"
-#include "worker/cli/text.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -4,9 +4,9 @@
 #include "worker/base/file.h"
 #include "worker/base/json.h"
 #include "worker/base/mem.h"
+#include "worker/base/text.h"
 #include "worker/cli/live.h"
 #include "worker/cli/status.h"
-#include "worker/cli/text.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "worker/cli/status.h"
 
-#include "worker/cli/text.h"
+#include "worker/base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "worker/cli/text.h"
+#include "worker/base/text.h"
 
 #include <stdint.h>
 #include <stdlib.h>
