@@ -133,6 +133,8 @@ struct kiln_sandbox {
         size_t n_lower_fds;
         int upper_fd;
         int work_fd;
+        bool root_read_only; /* nothing in the root changes, mount points included; not together with
+                                writable[] */
 
         const struct kiln_sandbox_mount *mounts; /* in order, after /dev, /proc and /sys */
         size_t n_mounts;
