@@ -4,6 +4,7 @@
  * Knows nothing of SRPMs, solving or fetching. */
 #pragma once
 
+#include "worker/base/buf.h"
 #include "worker/base/context.h"
 #include "worker/base/digest.h"
 
@@ -27,17 +28,28 @@ enum kiln_epoch_policy {      /* where SOURCE_DATE_EPOCH comes from */
 struct kiln_key {
         char *name;  /* file name below keys/ */
         char *armor; /* the ASCII-armored OpenPGP key text */
+        bool local;  /* this machine's own key: not part of the toolchain's digest */
+};
+
+struct kiln_input { /* what a generated toolchain was made from */
+        char *name; /* "gcc-14_14.2.0-19_amd64.deb" */
+        struct kiln_digest digest;
 };
 
 struct kiln_repository {
         char *id;
-        char **base_urls; /* NULL-terminated; all name the same content, tried in order; may be empty */
+        char *uri;        /* what lock, SBOM and provenance call it, wherever it was read from: "uri" of the
+                             definition, else the first base URL, else metalink or mirrorlist */
+        char **base_urls; /* NULL-terminated; all name the same content, tried in order; may be empty. A path
+                             in a definition is relative to it; here it is a file:// URL */
         char *metalink;   /* URL or NULL */
         char *mirrorlist; /* URL or NULL */
         size_t *keys; /* indices into kiln_toolchain.keys: packages and repomd.xml are checked against these
                        */
         size_t n_keys;
         bool check_repomd;      /* repomd.xml.asc must verify */
+        bool has_repomd_digest; /* repomd.xml itself is pinned */
+        struct kiln_digest repomd_digest;
         bool unsigned_packages; /* packages without a signature are accepted, and recorded as unsigned in the
                                    lock */
         int priority;           /* lower wins, 99 unless given (dnf.conf(5)) */
@@ -79,8 +91,11 @@ struct kiln_toolchain {
         size_t n_repositories;
         struct kiln_key *keys;
         size_t n_keys;
-        struct kiln_digest
-                digest; /* over the canonical form of all of the above but path and mirrors' order */
+        struct kiln_input *inputs; /* sorted by name */
+        size_t n_inputs;
+        char **dist_tags;          /* SRPM releases that ask for this toolchain: "fc43"; NULL-terminated */
+        struct kiln_digest digest; /* over the canonical form: all of the above but path, local keys and,
+                                      where a repository has a uri, its URLs; mirrors in any order */
 };
 
 /* Loads by name from <config>/toolchains, <cache>/bootstrap (name "bootstrap"), <data>; a name with a '/' is
@@ -88,6 +103,19 @@ struct kiln_toolchain {
  * names as advice. */
 int kiln_toolchain_load(
         const struct kiln_context *c, const char *name, struct kiln_toolchain **ret, struct kiln_error *err);
+
+/* The canonical form the digest is over: one "key\0value\0" after another, in a fixed order. */
+void kiln_toolchain_canonical(const struct kiln_toolchain *t, struct kiln_buf *out);
+
+/* Reads a definition from memory; `path` is where it claims to be: keys/ and macros/ beside it, then those of
+ * data_dir, are where its files are looked for. */
+int kiln_toolchain_parse(const struct kiln_context *c, const char *path, const char *text, size_t len,
+        struct kiln_toolchain **ret, struct kiln_error *err);
+
+/* Whether one of a definition's repositories answers: file:// by looking, http(s):// and metalinks by asking
+ * for the first bytes within timeout_s. 1: all do; 0: *ret_which (the caller's) does not. */
+int kiln_toolchain_reachable(
+        const struct kiln_context *c, const struct kiln_toolchain *t, unsigned timeout_s, char **ret_which);
 
 /* The names that kiln_toolchain_load() would find, sorted; NULL-terminated, the caller's. */
 int kiln_toolchain_list(const struct kiln_context *c, char ***ret, struct kiln_error *err);
@@ -100,6 +128,7 @@ int kiln_toolchain_choose(const struct kiln_context *c, const char *srpm_release
 
 void kiln_toolchain_free(struct kiln_toolchain *t);
 KILN_DEFINE_CLEANUP(struct kiln_toolchain *, kiln_toolchain_free)
+#define _cleanup_toolchain_ _cleanup_(kiln_toolchain_freep)
 
 const char *kiln_isa_level_name(enum kiln_isa_level l);            /* "v1" … "v4" */
 int kiln_isa_level_parse(const char *s, enum kiln_isa_level *ret); /* "v3", "x86-64-v3"; -EINVAL */
