@@ -23,7 +23,7 @@ const char *kiln_isa_level_name(enum kiln_isa_level l)
         for (size_t i = 0; i < KILN_ARRAY_SIZE(levels); i++)
                 if (levels[i].level == l)
                         return levels[i].name;
-        return "?";
+        return "none";
 }
 
 int kiln_isa_level_parse(const char *s, enum kiln_isa_level *ret)

@@ -12,11 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum kiln_isa_level { /* psABI x86-64 microarchitecture levels */
-        KILN_ISA_V1 = 1,
+enum kiln_isa_level {      /* psABI x86-64 microarchitecture levels */
+        KILN_ISA_NONE = 0, /* of a file: no note, no code; never of a toolchain */
+        KILN_ISA_V1,
         KILN_ISA_V2,
         KILN_ISA_V3,
         KILN_ISA_V4,
+        KILN_ISA_LEVELS, /* how many there are, NONE included */
 };
 
 enum kiln_epoch_policy {      /* where SOURCE_DATE_EPOCH comes from */
@@ -130,7 +132,7 @@ void kiln_toolchain_free(struct kiln_toolchain *t);
 KILN_DEFINE_CLEANUP(struct kiln_toolchain *, kiln_toolchain_free)
 #define _cleanup_toolchain_ _cleanup_(kiln_toolchain_freep)
 
-const char *kiln_isa_level_name(enum kiln_isa_level l);            /* "v1" … "v4" */
+const char *kiln_isa_level_name(enum kiln_isa_level l);            /* "none", "v1" … "v4"; static */
 int kiln_isa_level_parse(const char *s, enum kiln_isa_level *ret); /* "v3", "x86-64-v3"; -EINVAL */
 
 /* The macros that select a level: fills name/body pairs that must be defined after the toolchain's own

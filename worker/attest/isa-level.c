@@ -5,7 +5,6 @@
  * listed by its name. */
 #include "worker/attest/isa-internal.h"
 
-#include <errno.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -191,26 +190,6 @@ enum kiln_isa_level isa_class_level(uint8_t class)
 const char *isa_class_feature(uint8_t class)
 {
         return class == ISA_PROBE ? NULL : rows[class].feature;
-}
-
-static const char *const level_names[KILN_ISA_LEVELS] = {"none", "v1", "v2", "v3", "v4"};
-static const char *const level_long_names[KILN_ISA_LEVELS] = {
-        NULL, "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
-
-const char *kiln_isa_level_name(enum kiln_isa_level level)
-{
-        return (size_t)level < KILN_ISA_LEVELS ? level_names[level] : "none";
-}
-
-int kiln_isa_level_parse(const char *s, enum kiln_isa_level *ret)
-{
-        for (int i = KILN_ISA_V1; i < KILN_ISA_LEVELS; i++) {
-                if (strcmp(s, level_names[i]) == 0 || strcmp(s, level_long_names[i]) == 0) {
-                        *ret = (enum kiln_isa_level)i;
-                        return 0;
-                }
-        }
-        return -EINVAL;
 }
 
 #if defined(__x86_64__)

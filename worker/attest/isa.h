@@ -20,26 +20,13 @@
  * executed. */
 #pragma once
 
+#include "toolchains/toolchain.h"
 #include "worker/base/error.h"
 #include "worker/base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum kiln_isa_level {
-        KILN_ISA_NONE = 0, /* declared: no note; used: no code */
-        KILN_ISA_V1,
-        KILN_ISA_V2,
-        KILN_ISA_V3,
-        KILN_ISA_V4,
-        KILN_ISA_LEVELS, /* how many there are, NONE included */
-};
-
-const char *kiln_isa_level_name(enum kiln_isa_level level); /* "none", "v1" … "v4"; static */
-
-/* "v1".."v4", "x86-64", "x86-64-v2".."x86-64-v4". Anything else: -EINVAL. */
-int kiln_isa_level_parse(const char *s, enum kiln_isa_level *ret);
 
 /* The highest level this CPU *and* kernel can run (CPUID and XCR0). NONE on other architectures. */
 enum kiln_isa_level kiln_isa_host_level(void);
