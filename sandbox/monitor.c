@@ -108,7 +108,7 @@ void monitor_main(struct setup *u)
 {
         static const int caps[] = {CAP_SYS_PTRACE, CAP_DAC_OVERRIDE};
         struct message m = {.kind = MESSAGE_INIT};
-        pid_t init;
+        pid_t init, watcher = -1;
         int n;
 
         setup_signals_reset();
@@ -139,8 +139,13 @@ void monitor_main(struct setup *u)
         if (n < 0)
                 setup_die(u);
         prctl(PR_SET_DUMPABLE, 0);
-        if (u->s->limits.disk_bytes > 0 && u->s->upper_fd >= 0 && fork() == 0)
-                disk_watch(u);
+        if (u->s->limits.disk_bytes > 0 && u->s->upper_fd >= 0) {
+                watcher = TRY(u->hook, &u->err, "fork disk watcher", fork());
+                if (watcher < 0)
+                        setup_die(u);
+                if (watcher == 0)
+                        disk_watch(u);
+        }
         int keep[] = {u->control_fd, u->monitor_fd, pidfd};
         if (setup_close_all_but(keep, SANDBOX_COUNT(keep)) < 0) {
                 step_fail(&u->err, "close_range", errno, "cannot close descriptors");
@@ -153,7 +158,9 @@ void monitor_main(struct setup *u)
         if (n < 0)
                 _exit(127);
         monitor_loop(u, pidfd);
-        while (waitpid(init, NULL, 0) < 0 && errno == EINTR)
+        if (watcher > 0)
+                kill(watcher, SIGKILL);
+        while (wait(NULL) > 0 || errno == EINTR)
                 ;
         _exit(0);
 }

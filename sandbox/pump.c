@@ -28,7 +28,7 @@ static void pump_flush(struct pump *p)
         p->pending -= (size_t)done;
 }
 
-bool pump_run(struct pump *p, uint64_t *total)
+bool pump_run(struct pump *p, uint64_t *total, uint64_t max)
 {
         ssize_t n;
 
@@ -43,12 +43,16 @@ bool pump_run(struct pump *p, uint64_t *total)
                 sandbox_close(&p->fd);
                 return false;
         }
+        size_t given = (size_t)n;
+        if (max > 0 && *total + given > max)
+                given = *total < max ? (size_t)(max - *total) : 0;
         *total += (uint64_t)n;
         if (p->give) {
-                p->give(p->ctx, p->buffer, (size_t)n);
+                if (given > 0)
+                        p->give(p->ctx, p->buffer, given);
         } else {
                 p->offset = 0;
-                p->pending = (size_t)n;
+                p->pending = given;
         }
         return true;
 }

@@ -18,6 +18,6 @@ struct pump {
 /* What to wait for next: more output, or room in to_fd while some is pending. */
 void pump_poll(const struct pump *p, struct pollfd *ret);
 
-/* Moves what can be moved without waiting. *total counts the bytes read. Returns true when something was
- * read. */
-bool pump_run(struct pump *p, uint64_t *total);
+/* Moves what can be moved without waiting. *total counts the bytes read; those above `max` (0: no limit) are
+ * not passed on. Returns true when something was read. */
+bool pump_run(struct pump *p, uint64_t *total, uint64_t max);

@@ -332,7 +332,7 @@ static int run_deadlines(struct run *r)
 
 static void run_pump(struct run *r, struct pump *p, const struct pollfd *polled)
 {
-        if (!p || !polled->revents || !pump_run(p, &r->result->output_bytes))
+        if (!p || !polled->revents || !pump_run(p, &r->result->output_bytes, r->s->limits.output_bytes))
                 return;
         r->last_output_ns = sandbox_now_ns();
         if (r->s->limits.output_bytes > 0 && r->result->output_bytes > r->s->limits.output_bytes)
