@@ -180,27 +180,25 @@ static void test_references(void **state)
                 uint8_t bytes[8];
                 size_t len;
                 uint64_t target;
-                bool load;
+                enum isa_reference kind;
         } cases[] = {
-                {{0xe8, 0x10, 0, 0, 0}, 5, 0x1015, false},
-                {{0xe9, 0xf0, 0xff, 0xff, 0xff}, 5, 0xff5, false},
-                {{0x0f, 0x84, 0x10, 0, 0, 0}, 6, 0x1016, false},
-                {{0x48, 0x8d, 0x05, 0x10, 0, 0, 0}, 7, 0x1017, false},
-                {{0x4c, 0x8b, 0x3d, 0x10, 0, 0, 0}, 7, 0x1017, true},
-                {{0xff, 0x25, 0x10, 0, 0, 0}, 6, 0x1016, true},
-                {{0xb8, 0x10, 0x20, 0x40, 0}, 5, 0x402010, false},
-                {{0x48, 0xc7, 0xc0, 0x10, 0x20, 0x40, 0}, 7, 0x402010, false},
+                {{0xe8, 0x10, 0, 0, 0}, 5, 0x1015, ISA_REFERENCE_BRANCH},
+                {{0xe9, 0xf0, 0xff, 0xff, 0xff}, 5, 0xff5, ISA_REFERENCE_BRANCH},
+                {{0x0f, 0x84, 0x10, 0, 0, 0}, 6, 0x1016, ISA_REFERENCE_BRANCH},
+                {{0x48, 0x8d, 0x05, 0x10, 0, 0, 0}, 7, 0x1017, ISA_REFERENCE_ADDRESS},
+                {{0x4c, 0x8b, 0x3d, 0x10, 0, 0, 0}, 7, 0x1017, ISA_REFERENCE_LOAD},
+                {{0xff, 0x25, 0x10, 0, 0, 0}, 6, 0x1016, ISA_REFERENCE_LOAD_JUMP},
+                {{0xb8, 0x10, 0x20, 0x40, 0}, 5, 0x402010, ISA_REFERENCE_ADDRESS},
+                {{0x48, 0xc7, 0xc0, 0x10, 0x20, 0x40, 0}, 7, 0x402010, ISA_REFERENCE_ADDRESS},
         };
         uint64_t target;
-        bool load;
 
         for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
-                assert_true(isa_reference(cases[i].bytes, cases[i].len, 0x1000, &target, &load));
+                assert_int_equal(isa_reference(cases[i].bytes, cases[i].len, 0x1000, &target), cases[i].kind);
                 assert_int_equal(target, cases[i].target);
-                assert_int_equal(load, cases[i].load);
         }
-        assert_false(isa_reference((const uint8_t *)"\x90", 1, 0, &target, &load));
-        assert_false(isa_reference((const uint8_t *)"\x66\x66\x66", 3, 0, &target, &load));
+        assert_int_equal(isa_reference((const uint8_t *)"\x90", 1, 0, &target), ISA_REFERENCE_NONE);
+        assert_int_equal(isa_reference((const uint8_t *)"\x66\x66\x66", 3, 0, &target), ISA_REFERENCE_NONE);
 }
 
 int main(void)

@@ -316,7 +316,7 @@ static int64_t displacement(const uint8_t *p)
         return v;
 }
 
-bool isa_reference(const uint8_t *p, size_t len, uint64_t address, uint64_t *ret, bool *ret_load)
+enum isa_reference isa_reference(const uint8_t *p, size_t len, uint64_t address, uint64_t *ret)
 {
         const uint8_t *end = p + len;
         bool rex_w = false;
@@ -326,35 +326,30 @@ bool isa_reference(const uint8_t *p, size_t len, uint64_t address, uint64_t *ret
                 p++;
         if (p < end && (*p & 0xf0) == 0x40)
                 rex_w = *p++ & 8;
-        *ret_load = false;
 
         size_t left = (size_t)(end - p);
         if (left == 5 && (p[0] == 0xe8 || p[0] == 0xe9)) { /* call, jmp */
                 *ret = address + len + (uint64_t)displacement(p + 1);
-                return true;
-        }
-        if (left == 6 && p[0] == 0x0f && (p[1] & 0xf0) == 0x80) { /* jcc */
-                *ret = address + len + (uint64_t)displacement(p + 2);
-                return true;
-        }
-        if (left == 6 && (p[0] == 0x8d || p[0] == 0x8b) && (p[1] & 0xc7) == 0x05) { /* lea, mov: [rip + x] */
-                *ret = address + len + (uint64_t)displacement(p + 2);
-                *ret_load = p[0] == 0x8b;
-                return true;
-        }
-        if (left == 6 && p[0] == 0xff &&
-                ((p[1] & 0xff) == 0x15 || (p[1] & 0xff) == 0x25)) { /* call, jmp *[rip + x] */
-                *ret = address + len + (uint64_t)displacement(p + 2);
-                *ret_load = true;
-                return true;
+                return ISA_REFERENCE_BRANCH;
         }
         if (left == 5 && (p[0] & 0xf8) == 0xb8 && !rex_w) { /* mov r32, imm32: addresses of non-PIC code */
                 *ret = (uint32_t)displacement(p + 1);
-                return true;
+                return ISA_REFERENCE_ADDRESS;
         }
-        if (left == 6 && p[0] == 0xc7 && (p[1] & 0xf8) == 0xc0) { /* mov r64, imm32 */
+        if (left != 6)
+                return ISA_REFERENCE_NONE;
+        *ret = address + len + (uint64_t)displacement(p + 2);
+        if (p[0] == 0x0f && (p[1] & 0xf0) == 0x80) /* jcc */
+                return ISA_REFERENCE_BRANCH;
+        if (p[0] == 0x8d && (p[1] & 0xc7) == 0x05) /* lea [rip + x] */
+                return ISA_REFERENCE_ADDRESS;
+        if (p[0] == 0x8b && (p[1] & 0xc7) == 0x05) /* mov [rip + x] */
+                return ISA_REFERENCE_LOAD;
+        if (p[0] == 0xff && (p[1] == 0x15 || p[1] == 0x25)) /* call, jmp *[rip + x] */
+                return ISA_REFERENCE_LOAD_JUMP;
+        if (p[0] == 0xc7 && (p[1] & 0xf8) == 0xc0) { /* mov r64, imm32 */
                 *ret = (uint64_t)displacement(p + 2);
-                return true;
+                return ISA_REFERENCE_ADDRESS;
         }
-        return false;
+        return ISA_REFERENCE_NONE;
 }

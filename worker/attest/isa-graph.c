@@ -15,7 +15,8 @@
 
 struct edge {
         uint32_t from; /* NO_FUNC: data, or code outside functions */
-        uint32_t to;   /* a function with something above the baseline */
+        uint32_t to;
+        bool taken; /* its address is taken: a resolver may hand it out. Otherwise it is called */
 };
 
 struct slot { /* a pointer in the GOT that the loader fills */
@@ -45,16 +46,18 @@ struct graph {
         bool incomplete; /* some references cannot be seen: no conclusions from their absence */
 };
 
-static void edge_add(struct graph *g, const struct isa_func *from, const struct isa_func *to)
+static void edge_add(struct graph *g, const struct isa_func *from, const struct isa_func *to, bool taken)
 {
-        if (!to || !to->use || from == to)
+        if (!to || from == to)
                 return;
         if (g->n_edges >= EDGES_MAX) {
                 g->incomplete = true;
                 return;
         }
-        *KILN_APPEND(g->edges, g->n_edges) = (struct edge){
-                .from = from ? (uint32_t)(from - g->e->funcs) : NO_FUNC, .to = (uint32_t)(to - g->e->funcs)};
+        *KILN_APPEND(g->edges, g->n_edges) =
+                (struct edge){.from = from ? (uint32_t)(from - g->e->funcs) : NO_FUNC,
+                        .to = (uint32_t)(to - g->e->funcs),
+                        .taken = taken};
 }
 
 static int slot_compare(const void *a, const void *b)
@@ -64,21 +67,22 @@ static int slot_compare(const void *a, const void *b)
         return x->address < y->address ? -1 : x->address > y->address;
 }
 
-static void on_reference(void *arg, const struct isa_func *from, uint64_t address, size_t section, bool load)
+static void on_reference(
+        void *arg, const struct isa_func *from, enum isa_reference kind, uint64_t address, size_t section)
 {
         struct graph *g = arg;
         uint64_t linear;
 
-        if (load) {
+        if (kind == ISA_REFERENCE_LOAD || kind == ISA_REFERENCE_LOAD_JUMP) {
                 struct slot key = {.address = address};
                 const struct slot *s =
                         g->n_slots ? bsearch(&key, g->slots, g->n_slots, sizeof(key), slot_compare) : NULL;
 
                 if (s)
-                        edge_add(g, from, &g->e->funcs[s->to]);
+                        edge_add(g, from, &g->e->funcs[s->to], kind == ISA_REFERENCE_LOAD);
         } else if (isa_elf_linear(g->e, section, address, &linear)) {
                 /* Also into the middle: a jump to a shared tail is a reference like any other. */
-                edge_add(g, from, isa_elf_func_covering(g->e, linear));
+                edge_add(g, from, isa_elf_func_covering(g->e, linear), kind == ISA_REFERENCE_ADDRESS);
         }
 }
 
@@ -92,7 +96,7 @@ static void pointer_add(struct graph *g, uint64_t place, uint64_t target)
         if (!isa_elf_linear(g->e, 0, target, &linear))
                 return;
         to = isa_elf_func_at(g->e, linear);
-        if (!to || !to->use)
+        if (!to)
                 return;
         for (size_t i = 0; i < g->n_got; i++) {
                 if (place < g->got[i].start || place >= g->got[i].end)
@@ -104,7 +108,7 @@ static void pointer_add(struct graph *g, uint64_t place, uint64_t target)
                                 (struct slot){.address = place, .to = (uint32_t)(to - g->e->funcs)};
                 return;
         }
-        edge_add(g, NULL, to);
+        edge_add(g, NULL, to, true);
 }
 
 static void relocations_linked(struct graph *g, Elf_Data *data)
@@ -192,14 +196,18 @@ static void relocations_object(struct graph *g, Elf_Data *data, size_t section)
                 GElf_Sym sym;
                 uint64_t from, to;
                 int64_t addend;
+                bool taken = true;
 
                 if (!gelf_getrela(data, (int)i, &rela) || !e->symbols[0] ||
                         !gelf_getsym(e->symbols[0], (int)GELF_R_SYM(rela.r_info), &sym))
                         continue;
                 addend = rela.r_addend;
                 switch (GELF_R_TYPE(rela.r_info)) {
-                case R_X86_64_PC32: /* counted from the end of the field, which ends the instruction */
-                case R_X86_64_PLT32:
+                case R_X86_64_PLT32: /* calls; like the others counted from the end of the field */
+                        taken = false;
+                        addend += 4;
+                        break;
+                case R_X86_64_PC32:
                 case R_X86_64_GOTPCREL:
                 case R_X86_64_GOTPCRELX:
                 case R_X86_64_REX_GOTPCRELX:
@@ -213,7 +221,7 @@ static void relocations_object(struct graph *g, Elf_Data *data, size_t section)
                 const struct isa_func *source = isa_elf_linear(e, section, rela.r_offset, &from)
                                                         ? isa_elf_func_covering(e, from)
                                                         : NULL;
-                edge_add(g, source, isa_elf_func_covering(e, to));
+                edge_add(g, source, isa_elf_func_covering(e, to), taken);
         }
 }
 
@@ -292,7 +300,7 @@ static void graph_mark(struct graph *g)
         for (size_t i = 0; i < g->n_edges; i++) {
                 const struct edge *x = &g->edges[i];
 
-                if (x->from != NO_FUNC && (e->funcs[x->from].flags & ISA_FUNC_IFUNC))
+                if (x->taken && x->from != NO_FUNC && (e->funcs[x->from].flags & ISA_FUNC_IFUNC))
                         e->funcs[x->to].flags |= ISA_FUNC_DISPATCHED;
         }
         if (g->incomplete)

@@ -29,6 +29,8 @@ const char *isa_class_feature(uint8_t class); /* NULL: belongs to a level */
 
 #define ISA_INSN_MAX 15 /* bytes; Intel SDM 2A 2.3.11 */
 
+struct isa_func;
+
 struct isa_decoder {
         ZydisDecoder zydis;
         uint16_t *vex; /* answers remembered by opcode, see isa-decode.c; made at the first VEX instruction */
@@ -49,10 +51,19 @@ struct isa_insn isa_decode(struct isa_decoder *d, const uint8_t *p, size_t len);
 struct isa_insn isa_decode_full(
         const struct isa_decoder *d, const uint8_t *p, size_t len, const char **mnemonic);
 
-/* The address an instruction of `len` bytes at `address` calls, jumps to (32 bit displacement) or takes;
- * false when it does none of these. *ret_load: it reads a pointer from there (GOT) instead of taking the
- * address. */
-bool isa_reference(const uint8_t *p, size_t len, uint64_t address, uint64_t *ret, bool *ret_load);
+enum isa_reference {
+        ISA_REFERENCE_NONE = 0,
+        ISA_REFERENCE_BRANCH,    /* call or jump there */
+        ISA_REFERENCE_ADDRESS,   /* its address is taken */
+        ISA_REFERENCE_LOAD,      /* the pointer stored there is loaded (GOT) */
+        ISA_REFERENCE_LOAD_JUMP, /* the pointer stored there is called */
+};
+
+/* What an instruction of `len` bytes at `address` refers to by a 32 bit displacement or immediate. */
+enum isa_reference isa_reference(const uint8_t *p, size_t len, uint64_t address, uint64_t *ret);
+
+typedef void (*isa_reference_fn)(
+        void *arg, const struct isa_func *from, enum isa_reference kind, uint64_t address, size_t section);
 
 /* ---- isa-elf.c
  * ---------------------------------------------------------------------------------------------- */
@@ -167,11 +178,9 @@ int isa_scan(struct isa_elf *e, struct isa_decoder *d, struct kiln_isa_file *out
 /* Ranges with more instructions than this are "larger functions" (isa.h). */
 #define ISA_LARGE_FUNCTION 64
 
-/* Walks the code again and tells fn of every address that an instruction calls, jumps to, takes or loads
- * from, with the function it is in (NULL: none). 0 or negative errno. */
-int isa_scan_references(struct isa_elf *e, struct isa_decoder *d,
-        void (*fn)(void *arg, const struct isa_func *from, uint64_t address, size_t section, bool load),
-        void *arg);
+/* Walks the code again and tells fn of every reference, with the function it is in (NULL: none). 0 or
+ * negative errno. */
+int isa_scan_references(struct isa_elf *e, struct isa_decoder *d, isa_reference_fn fn, void *arg);
 
 /* Copies up to ISA_INSN_MAX bytes at a linear position; returns how many. */
 size_t isa_scan_bytes(const struct isa_elf *e, uint64_t linear, uint8_t bytes[ISA_INSN_MAX]);
@@ -185,6 +194,12 @@ int isa_graph_mark(struct isa_elf *e, struct isa_decoder *d);
 
 /* ---- isa-dispatch.c
  * ------------------------------------------------------------------------------------------ */
+
+/* So many of the larger functions use the level that the file was compiled for it. */
+bool isa_wholesale(int level, uint64_t large, uint64_t using);
+
+/* So many of the larger functions use the level that the file was compiled for it. */
+bool isa_wholesale(int level, uint64_t large, uint64_t using);
 
 /* Sorts what the scan found into out->counts and samples by how it is reached. */
 int isa_dispatch(struct isa_elf *e, struct isa_decoder *d, struct kiln_isa_file *out);

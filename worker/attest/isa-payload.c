@@ -223,7 +223,7 @@ static int tree_file(struct total *t, int dir_fd, const char *base, const char *
 static int names_read(int fd, char ***ret)
 {
         _cleanup_strv_ char **names = NULL;
-        int copy = dup(fd);
+        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
         DIR *d = copy < 0 ? NULL : fdopendir(copy);
         struct dirent *de;
         int r;

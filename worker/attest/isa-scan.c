@@ -213,7 +213,7 @@ int isa_scan(struct isa_elf *e, struct isa_decoder *d, struct kiln_isa_file *out
 }
 
 struct references {
-        void (*fn)(void *arg, const struct isa_func *from, uint64_t address, size_t section, bool load);
+        isa_reference_fn fn;
         void *arg;
         const struct isa_section *section; /* of the last visit */
 };
@@ -221,25 +221,23 @@ struct references {
 static void visit_reference(struct isa_elf *e, const struct visit *v, void *arg)
 {
         struct references *x = arg;
+        enum isa_reference kind;
         uint64_t target;
-        bool load;
 
-        if (!isa_reference(v->p, v->insn.len, 0, &target, &load))
+        if (isa_reference(v->p, v->insn.len, 0, &target) == ISA_REFERENCE_NONE)
                 return;
         if (!x->section || v->linear < x->section->linear ||
                 v->linear - x->section->linear >= x->section->size)
                 x->section = isa_elf_section(e, v->linear);
         uint64_t address = x->section->address + (v->linear - x->section->linear);
-        isa_reference(v->p, v->insn.len, address, &target, &load);
+        kind = isa_reference(v->p, v->insn.len, address, &target);
         /* In a relocatable file the empty field of a relocation points at the next instruction. */
         if (e->relocatable && target == address + v->insn.len)
                 return;
-        x->fn(x->arg, v->func, target, x->section->index, load);
+        x->fn(x->arg, v->func, kind, target, x->section->index);
 }
 
-int isa_scan_references(struct isa_elf *e, struct isa_decoder *d,
-        void (*fn)(void *arg, const struct isa_func *from, uint64_t address, size_t section, bool load),
-        void *arg)
+int isa_scan_references(struct isa_elf *e, struct isa_decoder *d, isa_reference_fn fn, void *arg)
 {
         struct references x = {.fn = fn, .arg = arg};
         struct totals t = {.again = true};

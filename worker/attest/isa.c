@@ -277,7 +277,7 @@ static void members_reconsider(struct kiln_isa_file *files, size_t n)
                         uint64_t *c = f->counts[level];
                         struct kiln_isa_sample *s = f->samples[level];
 
-                        if (!c[KILN_ISA_UNDISPATCHED] || 2 * using[level] >= large)
+                        if (!c[KILN_ISA_UNDISPATCHED] || isa_wholesale(level, large, using[level]))
                                 continue;
                         c[KILN_ISA_SUSPECTED] += c[KILN_ISA_UNDISPATCHED];
                         c[KILN_ISA_UNDISPATCHED] = 0;

@@ -2,18 +2,23 @@
  * uses.
  *
  * Declared: the GNU_PROPERTY_X86_ISA_1_NEEDED and _USED notes. Used: every instruction of every executable
- * section, disassembled. Code above a level is no fault where the program picks it at run time; how that is
+ * section, disassembled. Code above a level is no fault where the program picks it at run time. How that is
  * told apart:
  *
- *   DISPATCHED    the loader or an IFUNC resolver picks it: the file lies in glibc-hwcaps/x86-64-vN/, the
- * function's address is taken in an IFUNC resolver (STT_GNU_IFUNC symbol or R_X86_64_IRELATIVE relocation),
- * it is a GCC or Clang clone ("f.avx2", "f.arch_x86_64_v4") whose "f" is an IFUNC, or all references to it
- * come from such functions and it is not exported. SUSPECTED     a person should look: the file asks the CPU
- * (CPUID, XGETBV, __cpu_model, …) and less than half of its larger functions use the level (an ar archive
- * counts as one file here); or the function's or file's name says for which CPU it is ("…_avx2"); or nothing
- * in a file with IFUNCs refers to the function. The guard itself is not proven. UNDISPATCHED  runs wherever
- * the file runs, as far as can be seen. UNCERTAIN     bytes outside every known function (symbols, .eh_frame)
- * or behind bytes that are no instruction: may well be data. Never a failure by itself.
+ * DISPATCHED: the loader or an IFUNC resolver picks it. The file lies in glibc-hwcaps/x86-64-vN/; or the
+ * function's address is taken in an IFUNC resolver (STT_GNU_IFUNC symbol or R_X86_64_IRELATIVE relocation);
+ * or it is a GCC or Clang clone ("f.avx2", "f.arch_x86_64_v4") whose "f" is an IFUNC; or all references to it
+ * come from such functions and it is not exported.
+ *
+ * SUSPECTED: a person should look, the guard is not proven. The file asks the CPU (CPUID, XGETBV,
+ * __cpu_model, …) and few of its larger functions use the level: less than a quarter, for v4 a tenth (an ar
+ * archive counts as one file); or the function's or file's name says for which CPU it is ("…_avx2"); or
+ * nothing in a file with IFUNCs refers to the function.
+ *
+ * UNDISPATCHED: runs wherever the file runs, as far as can be seen.
+ *
+ * UNCERTAIN: bytes outside every known function (symbols, .eh_frame), or behind bytes that are no
+ * instruction: may well be data. Never a failure by itself.
  *
  * This is a check of quality, not a barrier: code that wants to hide its instructions can (it may generate
  * them). Input is hostile all the same: every count, offset and length is bounded, and nothing is ever
