@@ -1,0 +1,19 @@
+/* Repository metadata in libsolv's own format, by repomd digest. Not for other rooms. */
+#pragma once
+
+#include "worker/buildroot/metadata.h"
+
+#include <solv/pool.h>
+#include <solv/repo.h>
+
+/* Adds the packages of the repository to `repo`: from <cache>/solv when a good file is there, else from
+ * primary (and writes it). What is kept of a package: NEVRA, Provides (files of primary among them),
+ * Requires, Conflicts, Obsoletes, digest, size, location, license, source package. Packages are in a
+ * canonical order, so that solving does not depend on the order in primary.xml. */
+int solvcache_load(const struct kiln_context *c, struct kiln_store *s, const struct metadata *m, Repo *repo,
+        struct kiln_error *err);
+
+/* A decompressing stream over fd (the suffix of name says how) that fails after max bytes: *ret is the
+ * caller's. */
+int solvcache_open_bounded(
+        int fd, const char *name, uint64_t max, FILE **ret, const char *subject, struct kiln_error *err);
