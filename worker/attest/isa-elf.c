@@ -156,7 +156,8 @@ static int address_compare(const void *a, const void *b, void *sections)
  * disassembled at most once this way. */
 static int sections_arrange(struct isa_elf *e, struct kiln_isa_file *out)
 {
-        qsort(e->sections, e->n_sections, sizeof(*e->sections), section_compare);
+        if (e->n_sections)
+                qsort(e->sections, e->n_sections, sizeof(*e->sections), section_compare);
         e->by_index = kiln_calloc(e->n_scn + 1, sizeof(*e->by_index));
         for (size_t i = 0; i < e->n_sections; i++) {
                 struct isa_section *s = &e->sections[i];

@@ -328,7 +328,8 @@ static int check_ar(int fd, uint64_t size, const char *path, const struct kiln_i
                 if (r < 0)
                         return r;
         }
-        members_reconsider(report->files + first, report->n_files - first);
+        if (report->n_files > first)
+                members_reconsider(report->files + first, report->n_files - first);
         return 0;
 }
 
