@@ -2,9 +2,9 @@
 #include "worker/base/file.h"
 #include "worker/base/json.h"
 #include "worker/base/mem.h"
+#include "worker/base/text.h"
 #include "worker/cli/progress.h"
 #include "worker/cli/status.h"
-#include "worker/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,6 +183,25 @@ static void test_no_colour(void **state)
         assert_null(strchr(out.data, '\033'));
 }
 
+static void test_last_log_line(void **state)
+{
+        static const char log[] = "first\n\033[1mgcc -c\033[0m main.c\r\n\n";
+        struct kiln_status s;
+        struct kiln_event e = {
+                .kind = KILN_EVENT_PROGRESS, .phase = "root", .text = "item", .len = 4, .done = 1};
+        _cleanup_buf_ struct kiln_buf lines = KILN_BUF_INIT;
+
+        kiln_status_init(&s, false);
+        kiln_status_log(&s, log, sizeof(log) - 1);
+        assert_string_equal(s.item, "gcc -c main.c");
+        kiln_status_log(&s, "\n\n", 2);
+        kiln_status_log(&s, "", 0);
+        assert_string_equal(s.item, "gcc -c main.c");
+        kiln_status_event(&s, &e, 0, &lines);
+        kiln_status_log(&s, log, sizeof(log) - 1);
+        assert_string_equal(s.item, "item"); /* real progress is worth more */
+}
+
 static void test_any_width_fits(void **state)
 {
         struct kiln_status s;
@@ -214,6 +233,7 @@ int main(void)
                 cmocka_unit_test(test_json_lines),
                 cmocka_unit_test(test_live),
                 cmocka_unit_test(test_no_colour),
+                cmocka_unit_test(test_last_log_line),
                 cmocka_unit_test(test_any_width_fits),
         };
 

@@ -17,6 +17,7 @@
 
 /* How often the line is drawn while nothing happens, and at most while much does. */
 #define TICK_MS 125
+#define TICK_NS (UINT64_C(1000000) * TICK_MS)
 #define REDRAW_NS UINT64_C(50000000)
 
 #define TEXT_MAX ((size_t)16 << 10) /* of one message; longer log events are sent in pieces */
@@ -28,7 +29,7 @@ struct kiln_live {
 
 /* One datagram: this, the phase, the text. The two ends are one program, forked. */
 struct message {
-        enum { MESSAGE_EVENT, MESSAGE_PAUSE, MESSAGE_STOP } type;
+        enum { MESSAGE_EVENT, MESSAGE_LOG, MESSAGE_PAUSE, MESSAGE_STOP } type;
         enum kiln_event_kind kind;
         uint64_t done, total, duration_ns;
         uint32_t phase_len, text_len;
@@ -93,6 +94,10 @@ static bool handle(struct screen *s, int socket)
                 s->paused = true;
                 return send(socket, "", 1, MSG_NOSIGNAL) == 1;
         }
+        if (m->type == MESSAGE_LOG) {
+                kiln_status_log(&s->status, packet + sizeof(*m), m->text_len);
+                return true; /* drawn with the next tick */
+        }
         memcpy(phase, packet + sizeof(*m), m->phase_len);
         phase[m->phase_len] = '\0';
         s->paused = false;
@@ -136,7 +141,7 @@ static void __attribute__((noreturn)) display(int terminal, int socket, pid_t pa
                         break;
                 if (getppid() != parent)
                         break;
-                if (r == 0 && !s.paused)
+                if (!s.paused && kiln_clock_ns() - s.drawn_ns >= TICK_NS)
                         draw(&s, "", 0, true);
         }
         draw(&s, s.unfinished ? "\n" : "", s.unfinished ? 1 : 0, false);
@@ -203,6 +208,14 @@ void kiln_live_send(struct kiln_live *l, const struct kiln_event *event)
                 text += piece;
                 len -= piece;
         } while (len > 0 && event->kind == KILN_EVENT_LOG);
+}
+
+void kiln_live_log(struct kiln_live *l, const char *data, size_t len)
+{
+        size_t tail = len < 512 ? len : 512; /* more than any status line shows */
+        struct message m = {.type = MESSAGE_LOG, .text_len = (uint32_t)tail};
+
+        send_message(l, &m, "", data + len - tail);
 }
 
 void kiln_live_pause(struct kiln_live *l)

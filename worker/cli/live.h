@@ -10,6 +10,8 @@ struct kiln_live;
 /* NULL when the child cannot be made: use plain lines. fd stays the caller's. */
 struct kiln_live *kiln_live_start(int fd);
 void kiln_live_send(struct kiln_live *l, const struct kiln_event *event);
+/* What a build printed, for the status line only. */
+void kiln_live_log(struct kiln_live *l, const char *data, size_t len);
 /* Returns once the status line is gone; the next event brings it back. */
 void kiln_live_pause(struct kiln_live *l);
 /* The same, and the child has ended. */

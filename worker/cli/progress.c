@@ -13,6 +13,8 @@
 /* Plain and JSON output show progress no more often than this. */
 #define PLAIN_EVERY_NS UINT64_C(5000000000)
 #define JSON_EVERY_NS UINT64_C(500000000)
+/* And the status line shows the build's last line no more often than this. */
+#define LOG_EVERY_NS UINT64_C(200000000)
 
 struct kiln_progress {
         int fd;
@@ -132,8 +134,15 @@ static void emit(void *ctx, const struct kiln_event *event)
 {
         struct kiln_progress *p = ctx;
 
-        if (event->kind == KILN_EVENT_LOG && !p->verbose)
+        if (event->kind == KILN_EVENT_LOG && !p->verbose) {
+                uint64_t now = kiln_clock_ns();
+
+                if (p->live && event->text && now - p->shown_ns >= LOG_EVERY_NS) {
+                        p->shown_ns = now;
+                        kiln_live_log(p->live, event->text, event->len);
+                }
                 return;
+        }
         if (p->mode == KILN_PROGRESS_LIVE && !p->live) {
                 p->live = kiln_live_start(p->fd);
                 if (!p->live)

@@ -147,6 +147,20 @@ void kiln_status_event(
         }
 }
 
+void kiln_status_log(struct kiln_status *s, const char *data, size_t len)
+{
+        const char *start, *end = data + len;
+
+        if (s->done || s->total)
+                return;
+        while (end > data && (end[-1] == '\n' || end[-1] == '\r' || end[-1] == ' '))
+                end--;
+        for (start = end; start > data && start[-1] != '\n' && start[-1] != '\r';)
+                start--;
+        if (end > start)
+                clean_into(s, s->item, sizeof(s->item), start, (size_t)(end - start));
+}
+
 /* A bar of `width` cells, filled to done/total. */
 static void put_bar(const struct kiln_status *s, size_t width, struct kiln_buf *out)
 {

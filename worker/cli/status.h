@@ -23,6 +23,10 @@ void kiln_status_init(struct kiln_status *s, bool colour);
 void kiln_status_event(
         struct kiln_status *s, const struct kiln_event *event, uint64_t now_ns, struct kiln_buf *lines);
 
+/* What a build printed, when it is not shown line by line: its last line becomes the item while the phase
+ * reports no progress of its own. */
+void kiln_status_log(struct kiln_status *s, const char *data, size_t len);
+
 /* Appends the status line for so many columns: never wider, without '\n'. Nothing while no phase runs. */
 void kiln_status_line(const struct kiln_status *s, uint64_t now_ns, unsigned columns, struct kiln_buf *out);
 
