@@ -270,7 +270,10 @@ def save_files(options):
                     d = os.path.dirname(d)
                 if path.endswith(".py"):
                     directory, base = os.path.split(path)
-                    lines.add(f'"{directory}/__pycache__/{base[:-3]}.cpython-*.pyc"')
+                    # Both levels which brp-python-bytecompile makes; quotes switch globbing off since rpm 4.20.
+                    for level in ("", ".opt-1"):
+                        compiled = f"{base[:-3]}.{sys.implementation.cache_tag}{level}.pyc"
+                        lines.add(f'"{directory}/__pycache__/{compiled}"')
                     if directory != PURELIB:
                         lines.add(f'%dir "{directory}/__pycache__"')
                 module = module_of(path)
@@ -279,7 +282,7 @@ def save_files(options):
             elif options.auto and path.startswith("/usr/bin/"):
                 lines.add(f'"{path}"')
             elif path.startswith("/usr/share/man/"):
-                lines.add(f'"{path}*"')
+                lines.add(f"{path}*")
     for g in globs:
         if g not in matched and not options.no_modules:
             sys.exit(f"%pyproject_save_files: nothing installed matches module '{g}'")
