@@ -1,0 +1,142 @@
+#include "worker/attest/statement.h"
+
+#include "worker/base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DOING "checking the statement to be signed"
+
+static const struct digest_field {
+        const char *name;
+        size_t offset; /* in struct kiln_rpm_digests */
+        bool content;
+} digest_fields[] = {
+        {"sha256", offsetof(struct kiln_rpm_digests, signed_file), false},
+        {"rpmUnsignedSha256", offsetof(struct kiln_rpm_digests, unsigned_file), false},
+        {"rpmHeaderSha256", offsetof(struct kiln_rpm_digests, header), true},
+        {"rpmPayloadSha256", offsetof(struct kiln_rpm_digests, payload), true},
+};
+
+static const char *const predicate_types[] = {KILN_PREDICATE_PROVENANCE, KILN_PREDICATE_VSA,
+        KILN_PREDICATE_TEST, KILN_PREDICATE_SPDX, KILN_PREDICATE_CYCLONEDX};
+
+static void field_hex(
+        const struct kiln_rpm_digests *d, const struct digest_field *f, char hex[KILN_DIGEST_HEX + 1])
+{
+        kiln_digest_to_hex((const struct kiln_digest *)((const char *)d + f->offset), hex);
+}
+
+static int compare_subjects(const void *a, const void *b)
+{
+        const struct kiln_subject *const *x = a, *const *y = b;
+
+        return strcmp((*x)->file_name, (*y)->file_name);
+}
+
+void kiln_statement_write(const struct kiln_subject *subjects, size_t n, enum kiln_subject_form form,
+        const char *predicate_type, json_t *predicate, struct kiln_buf *out)
+{
+        _cleanup_free_ const struct kiln_subject **sorted = kiln_calloc(n ? n : 1, sizeof(*sorted));
+        _cleanup_json_ json_t *statement = NULL;
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < n; i++)
+                sorted[i] = &subjects[i];
+        qsort(sorted, n, sizeof(*sorted), compare_subjects);
+        for (size_t i = 0; i < n; i++) {
+                json_t *digest = json_object();
+
+                for (size_t f = 0; f < KILN_ARRAY_SIZE(digest_fields); f++) {
+                        char hex[KILN_DIGEST_HEX + 1];
+
+                        if (form == KILN_SUBJECT_CONTENT && !digest_fields[f].content)
+                                continue;
+                        field_hex(&sorted[i]->digests, &digest_fields[f], hex);
+                        json_object_set_new(digest, digest_fields[f].name, json_string(hex));
+                }
+                json_array_append_new(
+                        list, json_pack("{s:s, s:o}", "name", sorted[i]->file_name, "digest", digest));
+        }
+        statement = json_pack("{s:s, s:o, s:s, s:O}", "_type", KILN_STATEMENT_TYPE, "subject", list,
+                "predicateType", predicate_type, "predicate", predicate);
+        kiln_json_canonical(statement, out);
+}
+
+static int refuse(struct kiln_error *err, const char *subject, const char *what)
+{
+        kiln_error_set(err, KILN_REFUSED, 0, DOING, subject, "%s", what);
+        return -EPERM;
+}
+
+/* Every digest the statement names must be this package's. */
+static bool digests_match(const json_t *digest, const struct kiln_subject *known)
+{
+        const char *key;
+        json_t *value;
+
+        if (!json_is_object(digest) || json_object_size(digest) == 0)
+                return false;
+        json_object_foreach((json_t *)digest, key, value)
+        {
+                bool found = false;
+
+                for (size_t f = 0; f < KILN_ARRAY_SIZE(digest_fields) && !found; f++) {
+                        char hex[KILN_DIGEST_HEX + 1];
+
+                        field_hex(&known->digests, &digest_fields[f], hex);
+                        found = strcmp(key, digest_fields[f].name) == 0 && json_is_string(value) &&
+                                strcmp(json_string_value(value), hex) == 0;
+                }
+                if (!found)
+                        return false;
+        }
+        return true;
+}
+
+static int check_subject(
+        const json_t *subject, const struct kiln_subject *known, size_t n_known, struct kiln_error *err)
+{
+        const char *name = json_string_value(json_object_get(subject, "name"));
+
+        if (!name || json_object_size(subject) != 2)
+                return refuse(err, NULL, "a subject is not just a name and its digests");
+        for (size_t i = 0; i < n_known; i++)
+                if (strcmp(name, known[i].file_name) == 0 &&
+                        digests_match(json_object_get(subject, "digest"), &known[i]))
+                        return 0;
+        return refuse(err, name, "the signer has not seen a package of this name and these digests");
+}
+
+int kiln_statement_check(const char *text, size_t len, const struct kiln_subject *known, size_t n_known,
+        struct kiln_error *err)
+{
+        _cleanup_json_ json_t *statement = NULL;
+        const char *type, *predicate_type;
+        const json_t *subjects, *subject;
+        bool known_type = false;
+        size_t i;
+        int r = kiln_json_parse(text, len, "the statement", &statement, err);
+
+        if (r < 0)
+                return r;
+        type = json_string_value(json_object_get(statement, "_type"));
+        predicate_type = json_string_value(json_object_get(statement, "predicateType"));
+        subjects = json_object_get(statement, "subject");
+        if (!type || strcmp(type, KILN_STATEMENT_TYPE) != 0 ||
+                !json_is_object(json_object_get(statement, "predicate")) || json_object_size(statement) != 4)
+                return refuse(err, NULL, "it is no in-toto Statement v1");
+        for (i = 0; predicate_type && i < KILN_ARRAY_SIZE(predicate_types); i++)
+                known_type = known_type || strcmp(predicate_type, predicate_types[i]) == 0;
+        if (!known_type)
+                return refuse(err, predicate_type, "its predicate type is none that this signer signs");
+        if (!json_is_array(subjects) || json_array_size(subjects) == 0)
+                return refuse(err, NULL, "it is about nothing");
+        json_array_foreach(subjects, i, subject)
+        {
+                r = check_subject(subject, known, n_known, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}

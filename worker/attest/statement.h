@@ -1,0 +1,38 @@
+/* in-toto Statement v1 (github.com/in-toto/attestation, spec/v1/statement.md) about RPM packages.
+ *
+ * A subject is one package: its file name and, as digest set, up to four names of it (all SHA-256, lower-case
+ * hex): sha256            the file as published, signed or not rpmUnsignedSha256 the file as rpmbuild wrote
+ * it rpmHeaderSha256   the header, SHA256HEADER rpmPayloadSha256  the compressed payload, PAYLOADDIGEST The
+ * last two do not depend on who signed. docs/attestations.md describes the rest. */
+#pragma once
+
+#include "worker/attest/rpmsig.h"
+#include "worker/base/json.h"
+
+#define KILN_STATEMENT_TYPE "https://in-toto.io/Statement/v1"
+#define KILN_PREDICATE_PROVENANCE "https://slsa.dev/provenance/v1"
+#define KILN_PREDICATE_VSA "https://slsa.dev/verification_summary/v1"
+#define KILN_PREDICATE_TEST "https://in-toto.io/attestation/test-result/v0.1"
+#define KILN_PREDICATE_SPDX "https://spdx.dev/Document"
+#define KILN_PREDICATE_CYCLONEDX "https://cyclonedx.org/bom"
+
+/* A package a statement can be about. */
+struct kiln_subject {
+        char *file_name;
+        struct kiln_rpm_digests digests;
+};
+
+enum kiln_subject_form {
+        KILN_SUBJECT_ALL,     /* all four digests */
+        KILN_SUBJECT_CONTENT, /* header and payload only: independent of the signing key */
+};
+
+/* The statement, canonical JSON without a newline. Subjects are sorted by file name. predicate is borrowed.
+ */
+void kiln_statement_write(const struct kiln_subject *subjects, size_t n, enum kiln_subject_form form,
+        const char *predicate_type, json_t *predicate, struct kiln_buf *out);
+
+/* Whether text is a Statement v1 with one of the predicate types above whose every subject is one of `known`,
+ * with no digest that this package does not have. For the signer: BAD_INPUT or REFUSED say what is wrong. */
+int kiln_statement_check(const char *text, size_t len, const struct kiln_subject *known, size_t n_known,
+        struct kiln_error *err);
