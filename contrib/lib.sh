@@ -39,6 +39,7 @@ uidmap                    shadow-utils-subid
 util-linux                util-linux
 openssl                   openssl
 gpgv                      gnupg2
+jq                        jq
 xz-utils                  xz
 zstd                      zstd
 git                       git-core
@@ -104,5 +105,33 @@ build_kiln() { # [DIRECTORY] [MESON OPTION...]
         }
         rm -f "$dir.setup.log"
         ninja -C "$dir" --quiet
-        kiln=$(find "$dir" -type f -name kiln -perm -u+x | sed -n 1p)
+        kiln=$dir/worker/cli/kiln
+}
+
+# Rebuilds into OUT with the caches as they are. Further words are options of kiln rebuild.
+rebuild() { # SRPM OUT [OPTION...]
+        local srpm=$1 out=$2
+        shift 2
+        rm -rf "$out"
+        "$kiln" rebuild -t bootstrap -o "$out" "$@" "$srpm"
+}
+
+# A cache with nothing in it but the bootstrap repository.
+fresh_cache() { # DIRECTORY
+        mkdir -p "$1"
+        [ -e "$1/bootstrap" ] || ln -s "$KILN_CACHE/bootstrap" "$1/bootstrap"
+        echo "$1"
+}
+
+# What must be the same in every build of one request, a line each: the packages, the SBOMs, the lock and the
+# provenance's buildDefinition. Fails when one of them is missing.
+fingerprint() { # RESULT-DIRECTORY
+        (
+                local definition
+                cd "$1" && sha256sum -- *.rpm *.spdx.json *.cdx.json lock.json &&
+                        definition=$(jq -r .payload -- *.intoto.jsonl | while read -r body; do
+                                base64 -d <<<"$body" | jq -cS 'select(.predicateType == "https://slsa.dev/provenance/v1")
+                                        | .predicate.buildDefinition'
+                        done) && [ -n "$definition" ] && sha256sum <<<"$definition" | sed 's/-$/buildDefinition/'
+        )
 }
