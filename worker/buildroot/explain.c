@@ -268,6 +268,7 @@ static void say_missing(struct explanation *e)
         queue_init(&deps);
         FOR_REPO_SOLVABLES(e->pool->virtual, p, s)
         {
+                queue_empty(&deps); /* libsolv appends */
                 solvable_lookup_deparray(s, SOLVABLE_REQUIRES, &deps, 0);
                 for (int i = 0; i < deps.count; i++) {
                         Id dep = deps.elements[i];

@@ -61,7 +61,7 @@ static void on_end(struct xml *x, const char *name, const char *text)
         if (!path || path >= f->wanted.size << 3 || !MAPTST(&f->wanted, path))
                 return;
         s = pool_id2solvable(f->pool, f->package);
-        s->dep_provides = repo_addid_dep(s->repo, s->dep_provides, path, 0);
+        s->dep_provides = repo_addid(s->repo, s->dep_provides, path);
 }
 
 static void find_known(struct filelists *f, Repo *repo)

@@ -37,7 +37,7 @@ static Offset add_dependencies(
                         continue;
                 id = dependency_id(p->pool, &list[i]);
                 if (id)
-                        to = repo_addid_dep(p->virtual, to, id, 0);
+                        to = repo_addid(p->virtual, to, id);
         }
         return to;
 }
@@ -56,8 +56,8 @@ static Id add_package(struct kiln_pool *p, const struct kiln_rpm *rpm)
         s->arch = pool_str2id(p->pool, rpm->arch, 1);
         s->dep_provides = add_dependencies(p, rpm->provides, rpm->n_provides, 0);
         for (size_t i = 0; i < rpm->n_files; i++)
-                s->dep_provides = repo_addid_dep(
-                        p->virtual, s->dep_provides, pool_str2id(p->pool, rpm->files[i].path, 1), 0);
+                s->dep_provides =
+                        repo_addid(p->virtual, s->dep_provides, pool_str2id(p->pool, rpm->files[i].path, 1));
         s->dep_requires = add_dependencies(p, rpm->requires, rpm->n_requires, 0);
         s->dep_conflicts = add_dependencies(p, rpm->conflicts, rpm->n_conflicts, 0);
         s->dep_obsoletes = add_dependencies(p, rpm->obsoletes, rpm->n_obsoletes, 0);
@@ -95,6 +95,7 @@ static bool lacks_files(struct kiln_pool *p, const Queue *ids)
         for (int i = 0; i < ids->count && !lacks; i++) {
                 if (!ids->elements[i])
                         continue;
+                queue_empty(&deps); /* libsolv appends */
                 solvable_lookup_deparray(
                         pool_id2solvable(p->pool, ids->elements[i]), SOLVABLE_REQUIRES, &deps, 0);
                 for (int k = 0; k < deps.count && !lacks; k++)

@@ -223,9 +223,9 @@ Id pool_virtual_new(struct kiln_pool *p, const char *name, const char *const *re
                         }
                         s = pool_id2solvable(p->pool, id);
                         if (pass)
-                                s->dep_conflicts = repo_addid_dep(p->virtual, s->dep_conflicts, dep, 0);
+                                s->dep_conflicts = repo_addid(p->virtual, s->dep_conflicts, dep);
                         else
-                                s->dep_requires = repo_addid_dep(p->virtual, s->dep_requires, dep, 0);
+                                s->dep_requires = repo_addid(p->virtual, s->dep_requires, dep);
                 }
         }
         return id;

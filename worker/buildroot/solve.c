@@ -62,6 +62,7 @@ static bool virtual_lacks_file(struct kiln_pool *p, Id virtual)
         bool lacks = false;
 
         queue_init(&deps);
+        queue_empty(&deps); /* libsolv appends */
         solvable_lookup_deparray(s, SOLVABLE_REQUIRES, &deps, 0);
         for (int i = 0; i < deps.count && !lacks; i++)
                 lacks = lacks_file(p->pool, deps.elements[i]);
