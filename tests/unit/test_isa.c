@@ -70,8 +70,7 @@ static const char loops[] = "#include <stddef.h>\n"
                             "void wide(double *restrict a, const long *restrict b, size_t n)\n"
                             "{ for (size_t i = 0; i < n; i++) a[i] = (double)b[i]; }\n";
 
-/* ---- levels
- * --------------------------------------------------------------------------------------------------- */
+/* ---- levels --------------------------------------------------------------------------------- */
 
 static void test_parse(void **state)
 {
@@ -165,8 +164,7 @@ static void test_objdump(void **state)
         assert_true(vex > 0);
 }
 
-/* ---- dispatch
- * ------------------------------------------------------------------------------------------------- */
+/* ---- dispatch ------------------------------------------------------------------------------- */
 
 static const char ifunc[] =
         "#include <stddef.h>\n"
@@ -306,8 +304,7 @@ static void test_names(void **state)
         assert_true(kiln_isa_judge(&report.files[3], KILN_ISA_V1) & KILN_ISA_ABOVE);
 }
 
-/* ---- what is no code
- * ------------------------------------------------------------------------------------------ */
+/* ---- what is no code ------------------------------------------------------------------------ */
 
 static void test_data_in_text(void **state)
 {
@@ -377,8 +374,7 @@ static void test_features(void **state)
         assert_string_equal(f->features[2].name, "SHA");
 }
 
-/* ---- many files
- * ----------------------------------------------------------------------------------------------- */
+/* ---- many files ----------------------------------------------------------------------------- */
 
 static void test_archive(void **state)
 {
@@ -539,8 +535,7 @@ static void test_tree(void **state)
         assert_int_equal(err.verdict, KILN_LIMIT);
 }
 
-/* ---- broken files
- * --------------------------------------------------------------------------------------------- */
+/* ---- broken files --------------------------------------------------------------------------- */
 
 static int memory_file(const void *data, size_t len)
 {
@@ -602,6 +597,12 @@ static void test_broken(void **state)
                 assert_int_equal(check_bytes(bent.data, bent.len), KILN_ISA_DAMAGED);
                 sh[i].sh_size = size;
         }
+
+        /* Names without an end are no names; the code is looked at all the same. */
+        for (int i = 1; i < shnum; i++)
+                if (sh[i].sh_type == SHT_STRTAB)
+                        bent.data[sh[i].sh_offset + sh[i].sh_size - 1] = 'x';
+        assert_int_equal(check_bytes(bent.data, bent.len), KILN_ISA_CHECKED);
 
         /* No section headers: what the kernel would map executable is looked at, though no function is known.
          */

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define SECTIONS_MAX (1u << 18) /* gcc -ffunction-sections makes tens of thousands */
+#define STRING_BYTES_MAX (UINT64_C(512) << 20)
+#define NAME_MAX_BYTES 4096 /* of a symbol; what is longer counts as nameless */
 #define NOTE_BYTES_MAX (UINT64_C(1) << 20)
 
 int isa_elf_bad(struct kiln_isa_file *out, enum kiln_isa_status status, const char *fmt, ...)
@@ -109,22 +111,46 @@ static int header_check(struct isa_elf *e, struct kiln_isa_file *out)
         return 0;
 }
 
-Elf_Data *isa_elf_data(Elf_Scn *scn, const GElf_Shdr *sh, uint64_t max)
+Elf_Data *isa_elf_data(struct isa_elf *e, Elf_Scn *scn, const GElf_Shdr *sh, uint64_t max)
 {
         Elf_Data *data;
 
         if (sh->sh_type == SHT_NOBITS || sh->sh_size == 0 || sh->sh_size > max ||
                 (sh->sh_flags & SHF_COMPRESSED))
                 return NULL;
+        /* Honest sections do not overlap; each is asked for at most twice. */
+        if (sh->sh_size > 2 * e->size - e->loaded)
+                return NULL;
+        e->loaded += sh->sh_size;
         data = elf_getdata(scn, NULL);
         return data && data->d_buf && data->d_size ? data : NULL;
 }
 
-/* ---- executable sections
- * ------------------------------------------------------------------------------------ */
+struct isa_strings isa_elf_strings(struct isa_elf *e, size_t index)
+{
+        Elf_Scn *scn = index ? elf_getscn(e->elf, index) : NULL;
+        GElf_Shdr sh;
+        Elf_Data *data;
+
+        if (!scn || !gelf_getshdr(scn, &sh) || sh.sh_type != SHT_STRTAB)
+                return (struct isa_strings){NULL, 0};
+        data = isa_elf_data(e, scn, &sh, STRING_BYTES_MAX);
+        if (!data || ((const char *)data->d_buf)[data->d_size - 1] != '\0')
+                return (struct isa_strings){NULL, 0};
+        return (struct isa_strings){data->d_buf, data->d_size};
+}
+
+const char *isa_string(const struct isa_strings *s, uint64_t offset)
+{
+        if (offset >= s->size || s->data[offset] == '\0')
+                return NULL;
+        return strnlen(s->data + offset, NAME_MAX_BYTES + 1) > NAME_MAX_BYTES ? NULL : s->data + offset;
+}
+
+/* ---- executable sections -------------------------------------------------------------------- */
 
 static int section_add(struct isa_elf *e, struct kiln_isa_file *out, uint64_t offset, uint64_t size,
-        uint64_t address, size_t index, bool plt)
+        uint64_t address, size_t index)
 {
         if (size == 0)
                 return 0;
@@ -132,8 +158,8 @@ static int section_add(struct isa_elf *e, struct kiln_isa_file *out, uint64_t of
                 return isa_elf_bad(out, KILN_ISA_DAMAGED, "code beyond the end of the file");
         if (address + size < address)
                 return isa_elf_bad(out, KILN_ISA_DAMAGED, "code beyond the end of the address space");
-        *KILN_APPEND(e->sections, e->n_sections) = (struct isa_section){
-                .offset = offset, .size = size, .address = address, .index = index, .plt = plt};
+        *KILN_APPEND(e->sections, e->n_sections) =
+                (struct isa_section){.offset = offset, .size = size, .address = address, .index = index};
         return 0;
 }
 
@@ -199,7 +225,7 @@ static int sections_from_segments(struct isa_elf *e, struct kiln_isa_file *out)
                 if (!gelf_getphdr(e->elf, (int)i, &ph))
                         return isa_elf_bad(out, KILN_ISA_DAMAGED, "bad program header: %s", elf_errmsg(-1));
                 if (ph.p_type == PT_LOAD && (ph.p_flags & PF_X))
-                        r = section_add(e, out, ph.p_offset, ph.p_filesz, ph.p_vaddr, 0, false);
+                        r = section_add(e, out, ph.p_offset, ph.p_filesz, ph.p_vaddr, 0);
         }
         return r;
 }
@@ -258,8 +284,7 @@ bool isa_elf_linear(const struct isa_elf *e, size_t index, uint64_t address, uin
         return true;
 }
 
-/* ---- notes
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- notes ---------------------------------------------------------------------------------- */
 
 /* Newer than some elf.h. x86-64 psABI, ".note.gnu.property"; properties of class 64 are padded to 8 bytes. */
 #define PROPERTY_ISA_1_USED 0xc0010002u
@@ -332,28 +357,25 @@ static void notes_from_segments(struct isa_elf *e, struct kiln_isa_file *out)
         }
 }
 
-/* ---- all together
- * --------------------------------------------------------------------------------------------- */
+/* ---- all together --------------------------------------------------------------------------- */
 
-static int sections_find(struct isa_elf *e, size_t names, struct kiln_isa_file *out)
+static int sections_find(struct isa_elf *e, struct kiln_isa_file *out)
 {
         for (Elf_Scn *scn = elf_nextscn(e->elf, NULL); scn; scn = elf_nextscn(e->elf, scn)) {
                 GElf_Shdr sh;
-                const char *name;
                 int r;
 
                 if (!gelf_getshdr(scn, &sh))
                         return isa_elf_bad(out, KILN_ISA_DAMAGED, "bad section header: %s", elf_errmsg(-1));
                 e->n_scn++;
                 if (sh.sh_type == SHT_NOTE)
-                        notes_read(e, isa_elf_data(scn, &sh, NOTE_BYTES_MAX), out);
+                        notes_read(e, isa_elf_data(e, scn, &sh, NOTE_BYTES_MAX), out);
                 if (!(sh.sh_flags & SHF_EXECINSTR) || sh.sh_type == SHT_NOBITS)
                         continue;
                 if (sh.sh_flags & SHF_COMPRESSED)
                         return isa_elf_bad(out, KILN_ISA_DAMAGED, "a compressed section with code");
-                name = elf_strptr(e->elf, names, sh.sh_name);
-                r = section_add(e, out, sh.sh_offset, sh.sh_size, e->relocatable ? 0 : sh.sh_addr,
-                        elf_ndxscn(scn), name && strncmp(name, ".plt", 4) == 0);
+                r = section_add(
+                        e, out, sh.sh_offset, sh.sh_size, e->relocatable ? 0 : sh.sh_addr, elf_ndxscn(scn));
                 if (r)
                         return r;
         }
@@ -373,10 +395,10 @@ int isa_elf_open(struct isa_elf *e, int fd, struct kiln_isa_file *out)
         e->elf = elf_begin(fd, ELF_C_READ, NULL);
         if (!e->elf || elf_kind(e->elf) != ELF_K_ELF)
                 return isa_elf_bad(out, KILN_ISA_DAMAGED, "%s", elf_errmsg(-1));
-        if (elf_getshdrstrndx(e->elf, &names) < 0)
-                names = 0;
+        if (elf_getshdrstrndx(e->elf, &names) == 0)
+                e->section_names = isa_elf_strings(e, names);
 
-        r = sections_find(e, names, out);
+        r = sections_find(e, out);
         if (r == 0 && e->n_scn == 0)
                 r = sections_from_segments(e, out);
         if (r == 0)
@@ -385,7 +407,7 @@ int isa_elf_open(struct isa_elf *e, int fd, struct kiln_isa_file *out)
                 return r;
         if (e->n_scn == 0)
                 notes_from_segments(e, out);
-        r = isa_functions_find(e, names, out);
+        r = isa_functions_find(e, out);
         if (r)
                 return r;
         return e->code_bytes ? 0 : isa_elf_bad(out, KILN_ISA_NO_CODE, "no executable section");

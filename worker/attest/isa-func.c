@@ -57,7 +57,7 @@ static int functions_from_symbols(
         if (sh->sh_size > SYMBOL_BYTES_MAX)
                 return isa_elf_bad(out, KILN_ISA_TOO_LARGE, "a symbol table above %llu bytes",
                         (unsigned long long)SYMBOL_BYTES_MAX);
-        data = isa_elf_data(scn, sh, SYMBOL_BYTES_MAX);
+        data = isa_elf_data(e, scn, sh, SYMBOL_BYTES_MAX);
         if (!data)
                 return sh->sh_size && sh->sh_type != SHT_NOBITS
                                ? isa_elf_bad(out, KILN_ISA_DAMAGED, "the symbol table cannot be read")
@@ -65,7 +65,7 @@ static int functions_from_symbols(
         size_t size = e->class32 ? sizeof(Elf32_Sym) : sizeof(Elf64_Sym);
         e->symbols[table] = data;
         e->n_symbols[table] = data->d_size / size;
-        e->strings[table] = sh->sh_link;
+        e->names[table] = isa_elf_strings(e, sh->sh_link);
         for (size_t i = 1; i < e->n_symbols[table] && i < INT32_MAX; i++) {
                 GElf_Sym sym;
 
@@ -167,7 +167,7 @@ const char *isa_elf_func_name(const struct isa_elf *e, const struct isa_func *f)
 
         if (!f->symbol || !gelf_getsym(e->symbols[f->table], (int)f->symbol, &sym) || !sym.st_name)
                 return NULL;
-        return elf_strptr(e->elf, e->strings[f->table], sym.st_name);
+        return isa_string(&e->names[f->table], sym.st_name);
 }
 
 /* Resolvers of a stripped file: R_X86_64_IRELATIVE, the addend is the resolver's address (psABI, table 4.10).
@@ -186,7 +186,7 @@ static void functions_from_relocations(struct isa_elf *e, Elf_Data *data)
         }
 }
 
-int isa_functions_find(struct isa_elf *e, size_t names, struct kiln_isa_file *out)
+int isa_functions_find(struct isa_elf *e, struct kiln_isa_file *out)
 {
         for (Elf_Scn *scn = elf_nextscn(e->elf, NULL); scn; scn = elf_nextscn(e->elf, scn)) {
                 GElf_Shdr sh;
@@ -196,16 +196,16 @@ int isa_functions_find(struct isa_elf *e, size_t names, struct kiln_isa_file *ou
 
                 if (!gelf_getshdr(scn, &sh))
                         continue;
-                name = elf_strptr(e->elf, names, sh.sh_name);
+                name = isa_string(&e->section_names, sh.sh_name);
                 if (sh.sh_type == SHT_SYMTAB)
                         r = functions_from_symbols(e, scn, &sh, 0, out);
                 else if (sh.sh_type == SHT_DYNSYM)
                         r = functions_from_symbols(e, scn, &sh, 1, out);
                 else if (name && strcmp(name, ".eh_frame") == 0 && !e->relocatable &&
-                         (data = isa_elf_data(scn, &sh, UNWIND_BYTES_MAX)))
+                         (data = isa_elf_data(e, scn, &sh, UNWIND_BYTES_MAX)))
                         isa_unwind_functions(e, data->d_buf, data->d_size, sh.sh_addr);
                 else if (sh.sh_type == SHT_RELA && !e->relocatable &&
-                         (data = isa_elf_data(scn, &sh, ISA_RELOCATION_BYTES_MAX)))
+                         (data = isa_elf_data(e, scn, &sh, ISA_RELOCATION_BYTES_MAX)))
                         functions_from_relocations(e, data);
                 if (r)
                         return r;

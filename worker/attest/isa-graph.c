@@ -246,46 +246,50 @@ static void loads_read(struct graph *g)
         }
 }
 
-static void relocations_apply(struct graph *g, Elf_Scn *scn, const GElf_Shdr *sh, size_t names)
+/* True when the relocations of an object that section `index` needs say what code and data refer to. */
+static bool section_refers(const struct isa_elf *e, size_t index)
 {
-        Elf_Data *data = isa_elf_data(scn, sh, ISA_RELOCATION_BYTES_MAX);
-        GElf_Shdr target;
-        Elf_Scn *applies;
-        const char *name;
+        Elf_Scn *scn = elf_getscn(e->elf, index);
+        GElf_Shdr sh;
 
-        if (!data) {
+        if (!scn || !gelf_getshdr(scn, &sh) || !(sh.sh_flags & SHF_ALLOC))
+                return false;
+        const char *name = isa_string(&e->section_names, sh.sh_name);
+        return !name || !section_describes(name);
+}
+
+static void relocations_apply(struct graph *g, Elf_Scn *scn, const GElf_Shdr *sh)
+{
+        Elf_Data *data;
+
+        if (g->e->relocatable && !section_refers(g->e, sh->sh_info))
+                return;
+        data = isa_elf_data(g->e, scn, sh, ISA_RELOCATION_BYTES_MAX);
+        if (!data)
                 g->incomplete |= sh->sh_size != 0;
-        } else if (sh->sh_type == SHT_RELR) {
+        else if (sh->sh_type == SHT_RELR)
                 relocations_packed(g, data);
-        } else if (!g->e->relocatable) {
+        else if (g->e->relocatable)
+                relocations_object(g, data, sh->sh_info);
+        else
                 relocations_linked(g, data);
-        } else {
-                applies = elf_getscn(g->e->elf, sh->sh_info);
-                if (!applies || !gelf_getshdr(applies, &target) || !(target.sh_flags & SHF_ALLOC))
-                        return;
-                name = elf_strptr(g->e->elf, names, target.sh_name);
-                if (!name || !section_describes(name))
-                        relocations_object(g, data, sh->sh_info);
-        }
 }
 
 static void relocations_read(struct graph *g)
 {
-        size_t names = 0;
         GElf_Shdr sh;
 
-        if (elf_getshdrstrndx(g->e->elf, &names) < 0)
-                names = 0;
         loads_read(g);
         for (Elf_Scn *scn = elf_nextscn(g->e->elf, NULL); scn; scn = elf_nextscn(g->e->elf, scn)) {
-                const char *name = gelf_getshdr(scn, &sh) ? elf_strptr(g->e->elf, names, sh.sh_name) : NULL;
+                const char *name =
+                        gelf_getshdr(scn, &sh) ? isa_string(&g->e->section_names, sh.sh_name) : NULL;
 
                 if (name && strncmp(name, ".got", 4) == 0 && g->n_got < KILN_ARRAY_SIZE(g->got))
                         g->got[g->n_got++] = (struct range){sh.sh_addr, sh.sh_addr + sh.sh_size};
         }
         for (Elf_Scn *scn = elf_nextscn(g->e->elf, NULL); scn; scn = elf_nextscn(g->e->elf, scn))
                 if (gelf_getshdr(scn, &sh) && (sh.sh_type == SHT_RELA || sh.sh_type == SHT_RELR))
-                        relocations_apply(g, scn, &sh, names);
+                        relocations_apply(g, scn, &sh);
         if (g->n_slots)
                 qsort(g->slots, g->n_slots, sizeof(*g->slots), slot_compare);
 }

@@ -9,8 +9,7 @@
 #include <gelf.h>
 #include <libelf.h>
 
-/* ---- isa-level.c: the table -------------------------------------------------------------------------------
- */
+/* ---- isa-level.c: the table ----------------------------------------------------------------- */
 
 /* What an instruction means. 0 is an instruction of the baseline, which is what most are. */
 enum isa_class_special {
@@ -24,8 +23,7 @@ enum kiln_isa_level isa_class_level(
         uint8_t class);                       /* V1 for the baseline, probes and features without a level */
 const char *isa_class_feature(uint8_t class); /* NULL: belongs to a level */
 
-/* ---- isa-decode.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- isa-decode.c --------------------------------------------------------------------------- */
 
 #define ISA_INSN_MAX 15 /* bytes; Intel SDM 2A 2.3.11 */
 
@@ -65,8 +63,7 @@ enum isa_reference isa_reference(const uint8_t *p, size_t len, uint64_t address,
 typedef void (*isa_reference_fn)(
         void *arg, const struct isa_func *from, enum isa_reference kind, uint64_t address, size_t section);
 
-/* ---- isa-elf.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- isa-elf.c ------------------------------------------------------------------------------ */
 
 struct isa_section {     /* executable bytes of the file */
         uint64_t offset; /* in the file */
@@ -74,7 +71,6 @@ struct isa_section {     /* executable bytes of the file */
         uint64_t address;
         uint64_t linear; /* where it begins when all executable sections are laid end to end */
         size_t index;    /* section header; 0: from a program header */
-        bool plt;        /* linker-made stubs */
 };
 
 enum {
@@ -101,6 +97,12 @@ struct isa_use { /* what a function has above the baseline */
         uint64_t first[KILN_ISA_LEVELS]; /* linear */
 };
 
+/* A string table: ends with NUL, or is empty. */
+struct isa_strings {
+        const char *data; /* libelf's */
+        size_t size;
+};
+
 struct isa_elf {
         int fd;
         uint64_t size;
@@ -122,7 +124,9 @@ struct isa_elf {
 
         Elf_Data *symbols[2]; /* .symtab, .dynsym; libelf's */
         size_t n_symbols[2];
-        size_t strings[2]; /* section index of their names */
+        struct isa_strings names[2]; /* theirs */
+        struct isa_strings section_names;
+        uint64_t loaded; /* bytes of sections handed out by isa_elf_data() */
 
         uint64_t uncertain_first[KILN_ISA_LEVELS]; /* linear */
         uint64_t uncertain[KILN_ISA_LEVELS];
@@ -141,7 +145,12 @@ int isa_elf_bad(struct kiln_isa_file *out, enum kiln_isa_status status, const ch
 #define ISA_RELOCATION_BYTES_MAX (UINT64_C(256) << 20)
 
 /* A section's bytes (libelf's, until isa_elf_close), at most max; NULL: none, damaged or larger. */
-Elf_Data *isa_elf_data(Elf_Scn *scn, const GElf_Shdr *sh, uint64_t max);
+Elf_Data *isa_elf_data(struct isa_elf *e, Elf_Scn *scn, const GElf_Shdr *sh, uint64_t max);
+
+/* The string table in section `index`; and a string in it: NULL when outside, empty or absurdly long.
+ * (elf_strptr() would search the table for its end each time, and decompress it.) */
+struct isa_strings isa_elf_strings(struct isa_elf *e, size_t index);
+const char *isa_string(const struct isa_strings *s, uint64_t offset);
 
 /* linear position of a virtual address (of an offset in section `index` in relocatable files); false: not
  * code. */
@@ -149,11 +158,10 @@ bool isa_elf_linear(const struct isa_elf *e, size_t index, uint64_t address, uin
 const struct isa_section *isa_elf_section(const struct isa_elf *e, uint64_t linear);
 uint64_t isa_elf_address(const struct isa_elf *e, uint64_t linear);
 
-/* ---- isa-func.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- isa-func.c ----------------------------------------------------------------------------- */
 
-/* Fills funcs and symbols. `names`: the section of section names. 0, or 1 (out says why). */
-int isa_functions_find(struct isa_elf *e, size_t names, struct kiln_isa_file *out);
+/* Fills funcs and symbols. 0, or 1 (out says why). */
+int isa_functions_find(struct isa_elf *e, struct kiln_isa_file *out);
 
 /* The function that begins at, or covers, a linear position; NULL: none. */
 struct isa_func *isa_elf_func_at(const struct isa_elf *e, uint64_t linear);
@@ -163,13 +171,11 @@ const char *isa_elf_func_name(const struct isa_elf *e, const struct isa_func *f)
 void isa_elf_add_func(
         struct isa_elf *e, uint64_t start, uint64_t end, uint32_t table, uint32_t symbol, uint8_t flags);
 
-/* ---- isa-unwind.c: functions from .eh_frame (LSB 5.0 Core, 10.6) ------------------------------------------
- */
+/* ---- isa-unwind.c: functions from .eh_frame (LSB 5.0 Core, 10.6) ---------------------------- */
 
 void isa_unwind_functions(struct isa_elf *e, const uint8_t *data, size_t len, uint64_t address);
 
-/* ---- isa-scan.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- isa-scan.c ----------------------------------------------------------------------------- */
 
 /* Disassembles everything once; fills funcs' use, uses, uncertain, features and out's totals. 0, 1 (damaged)
  * or negative errno. */
@@ -185,15 +191,13 @@ int isa_scan_references(struct isa_elf *e, struct isa_decoder *d, isa_reference_
 /* Copies up to ISA_INSN_MAX bytes at a linear position; returns how many. */
 size_t isa_scan_bytes(const struct isa_elf *e, uint64_t linear, uint8_t bytes[ISA_INSN_MAX]);
 
-/* ---- isa-graph.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- isa-graph.c ---------------------------------------------------------------------------- */
 
 /* Marks ISA_FUNC_DISPATCHED what IFUNC resolvers choose from and what only that refers to, and
  * ISA_FUNC_UNREFERENCED what nothing refers to. 0 or negative errno. */
 int isa_graph_mark(struct isa_elf *e, struct isa_decoder *d);
 
-/* ---- isa-dispatch.c
- * ------------------------------------------------------------------------------------------ */
+/* ---- isa-dispatch.c ------------------------------------------------------------------------- */
 
 /* So many of the larger functions use the level that the file was compiled for it. */
 bool isa_wholesale(int level, uint64_t large, uint64_t using);

@@ -56,8 +56,7 @@ static void report_too_large(struct total *t, const char *name)
                 f, KILN_ISA_TOO_LARGE, "larger than %llu bytes", (unsigned long long)t->limits->file_bytes);
 }
 
-/* ---- an RPM
- * --------------------------------------------------------------------------------------------------- */
+/* ---- an RPM --------------------------------------------------------------------------------- */
 
 static int archive_failed(const struct total *t, struct archive *a, struct kiln_error *err)
 {
@@ -193,8 +192,7 @@ int kiln_isa_check_rpm(int fd, const char *name, const struct kiln_isa_limits *l
         }
 }
 
-/* ---- a tree
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- a tree --------------------------------------------------------------------------------- */
 
 static int tree_file(struct total *t, int dir_fd, const char *base, const char *name, struct kiln_error *err)
 {

@@ -78,8 +78,7 @@ char *kiln_isa_explain(const struct kiln_isa_file *file, enum kiln_isa_level lev
         return NULL;
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 struct word {
         unsigned bit;

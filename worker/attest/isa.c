@@ -135,8 +135,7 @@ static struct kiln_isa_file *report_add(struct kiln_isa_report *report, char *na
         return f;
 }
 
-/* ---- ar(5)
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- ar(5) ---------------------------------------------------------------------------------- */
 
 #define AR_MAGIC "!<arch>\n"
 #define AR_MAGIC_BYTES 8

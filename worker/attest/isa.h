@@ -11,7 +11,7 @@
  * come from such functions and it is not exported.
  *
  * SUSPECTED: a person should look, the guard is not proven. The file asks the CPU (CPUID, XGETBV,
- * __cpu_model, …) and few of its larger functions use the level: less than a quarter, for v4 a tenth (an ar
+ * __cpu_model, …) and few of its larger functions use the level: less than two fifths, for v4 a fifth (an ar
  * archive counts as one file); or the function's or file's name says for which CPU it is ("…_avx2"); or
  * nothing in a file with IFUNCs refers to the function.
  *
