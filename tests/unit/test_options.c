@@ -51,8 +51,8 @@ static const struct kiln_command program = {.name = "box",
 
 struct line {
         int r, argc;
-        char *argv[16];
-        char *copies[16];
+        char *argv[32];
+        char *copies[32];
         struct values v;
         struct kiln_context c;
 };
@@ -67,7 +67,7 @@ static void parse(struct line *l, const struct kiln_command *cmd, const char *co
 
 static void done(struct line *l)
 {
-        for (size_t i = 0; i < 16; i++)
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(l->copies); i++)
                 free(l->copies[i]);
         kiln_strv_free(l->v.defines);
 }
