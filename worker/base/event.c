@@ -34,7 +34,8 @@ void kiln_sink_progress(
                         .total = total});
 }
 
-static void emit_line(const struct kiln_sink *s, enum kiln_event_kind kind, const char *fmt, va_list ap)
+static void _printf_(3, 0)
+        emit_line(const struct kiln_sink *s, enum kiln_event_kind kind, const char *fmt, va_list ap)
 {
         _cleanup_free_ char *text = kiln_vasprintf(fmt, ap);
 

@@ -19,7 +19,7 @@ char *kiln_strdup(const char *s) __attribute__((malloc, returns_nonnull, nonnull
 char *kiln_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull, nonnull));
 void *kiln_memdup(const void *p, size_t n) __attribute__((malloc, returns_nonnull));
 char *kiln_asprintf(const char *fmt, ...) _printf_(1, 2) __attribute__((malloc, returns_nonnull));
-char *kiln_vasprintf(const char *fmt, va_list ap) __attribute__((malloc, returns_nonnull));
+char *kiln_vasprintf(const char *fmt, va_list ap) _printf_(1, 0) __attribute__((malloc, returns_nonnull));
 
 /* Grows *array (elements of `size` bytes) so that index n is valid; capacity doubles. New space is zeroed.
  * Use through KILN_APPEND. */
