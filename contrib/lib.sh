@@ -28,6 +28,7 @@ libsolv-dev               libsolv-devel
 libsolvext-dev            -
 libarchive-dev            libarchive-devel
 libelf-dev                elfutils-libelf-devel
+libexpat1-dev             expat-devel
 libzydis-dev              zydis-devel
 libzycore-dev             zycore-c-devel
 libtomlplusplus-dev       tomlplusplus-devel
@@ -40,6 +41,7 @@ util-linux                util-linux
 openssl                   openssl
 gpgv                      gnupg2
 jq                        jq
+shellcheck                ShellCheck
 xz-utils                  xz
 zstd                      zstd
 git                       git-core
