@@ -75,6 +75,9 @@ static void set_excludes(struct kiln_pool *p)
 
 void pool_index(struct kiln_pool *p)
 {
+        /* Our files are Provides already. Without this call libsolv would search all file lists anew for
+         * every path that nobody provides. */
+        pool_addfileprovides(p->pool);
         pool_createwhatprovides(p->pool);
 }
 
