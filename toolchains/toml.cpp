@@ -1,4 +1,9 @@
 /* The one C++ file: toml++ behind a C tree. Every exception ends here. */
+/* toml++ 3.3 asserts that a table's name begins like one before it looks whether it does ("[" and a line's end abort
+ * the program), and turns the same into an assumption where NDEBUG is set. Behind each stands the check that matters,
+ * so neither may be: what the text holds is never the program's fault. */
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_assert(true)
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0

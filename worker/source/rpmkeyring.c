@@ -145,10 +145,10 @@ int kiln_keyring_add(struct kiln_keyring *k, const char *armor, const char *name
         kiln_rpm_library_leave();
         if (r == 0)
                 return 0;
-        kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the public key", name, "%s%s",
-                strstr(armor, ARMOR_BEGIN) ? "it cannot be used"
-                                           : "it is no ASCII-armored OpenPGP public key",
-                messages.len ? " (librpm refuses it)" : "");
+        kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the public key", name, "%s",
+                strstr(armor, ARMOR_BEGIN)
+                        ? "librpm cannot use it: an algorithm, a subkey or a form that it does not know"
+                        : "it is no ASCII-armored OpenPGP public key");
         kiln_error_advise(err, "RSA, DSA and Ed25519 OpenPGP keys of version 4 can be used; export one with "
                                "gpg --armor --export.");
         return -EINVAL;
