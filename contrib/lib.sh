@@ -39,10 +39,7 @@ createrepo-c              createrepo_c
 uidmap                    shadow-utils-subid
 util-linux                util-linux
 openssl                   openssl
-gnupg                     gnupg2
-gpgv                      -
-sqv                       sequoia-sqv
-bzip2                     bzip2
+gpgv                      gnupg2
 jq                        jq
 shellcheck                ShellCheck
 xz-utils                  xz

@@ -25,7 +25,10 @@ static void disk_watch(struct setup *u)
         struct rlimit files;
         int keep[] = {u->control_fd, u->s->upper_fd};
 
+        if (idmap_become_root(&u->s->idmap, &u->err) < 0)
+                setup_die(u);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_DUMPABLE, 0);
         if (setup_close_all_but(keep, SANDBOX_COUNT(keep)) < 0 || caps_reduce(caps, SANDBOX_COUNT(caps)) < 0)
                 _exit(1);
         if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -78,7 +81,7 @@ static void monitor_loop(struct setup *u, int init_pidfd)
         message_send(u->control_fd, &denied, NULL, 0);
 }
 
-static int monitor_setup(struct setup *u)
+static int monitor_setup(struct setup *u, pid_t *ret_watcher)
 {
         struct message m = {.kind = MESSAGE_UNSHARED};
         int fds[2], n;
@@ -98,17 +101,45 @@ static int monitor_setup(struct setup *u)
                 n = message_recv(u->control_fd, &m, fds);
         if (n < 0 || m.kind != MESSAGE_GO)
                 _exit(127); /* the caller has given up, and knows why */
+        /* before the pid namespace: a process of that would be seen inside, and PID 1's end would wait for it
+         */
+        if (u->s->limits.disk_bytes > 0 && u->s->upper_fd >= 0) {
+                n = TRY(u->hook, &u->err, "fork disk watcher", fork());
+                if (n < 0)
+                        return n;
+                if (n == 0)
+                        disk_watch(u);
+                *ret_watcher = n;
+        }
         n = TRY(u->hook, &u->err, "unshare time namespace", unshare(CLONE_NEWTIME));
         if (n < 0)
                 return n;
         return TRY(u->hook, &u->err, "unshare pid namespace", unshare(CLONE_NEWPID));
 }
 
+static void children_wait(void)
+{
+        while (wait(NULL) > 0 || errno == EINTR)
+                ;
+}
+
+/* Takes its children with it, so that nothing is left when the caller hears of the failure. */
+static void __attribute__((noreturn)) monitor_die(struct setup *u, pid_t init, pid_t watcher)
+{
+        if (init > 0)
+                kill(init, SIGKILL);
+        if (watcher > 0)
+                kill(watcher, SIGKILL);
+        children_wait();
+        setup_die(u);
+}
+
 void monitor_main(struct setup *u)
 {
-        static const int caps[] = {CAP_SYS_PTRACE, CAP_DAC_OVERRIDE};
+        /* to answer uname; to end PID 1 and the watcher whoever they are yet */
+        static const int caps[] = {CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_KILL};
         struct message m = {.kind = MESSAGE_INIT};
-        pid_t init, watcher = -1;
+        pid_t init = -1, watcher = -1;
         int n;
 
         setup_signals_reset();
@@ -118,12 +149,12 @@ void monitor_main(struct setup *u)
                 *sig; sig++)
                 signal(*sig, SIG_IGN);
         sandbox_close(&u->caller_fd);
-        if (monitor_setup(u) < 0)
-                setup_die(u);
+        if (monitor_setup(u, &watcher) < 0)
+                monitor_die(u, init, watcher);
 
         init = TRY(u->hook, &u->err, "fork PID 1", fork());
         if (init < 0)
-                setup_die(u);
+                monitor_die(u, init, watcher);
         if (init == 0) {
                 sandbox_close(&u->monitor_fd);
                 init_main(u);
@@ -133,34 +164,26 @@ void monitor_main(struct setup *u)
         m.pid = init;
         int pidfd = TRY(u->hook, &u->err, "pidfd_open", sandbox_pidfd_open(init));
         if (pidfd < 0 || idmap_become_root(&u->s->idmap, &u->err) < 0)
-                setup_die(u);
+                monitor_die(u, init, watcher);
         /* changing ids has cleared it */
         n = TRY(u->hook, &u->err, "prctl PDEATHSIG", prctl(PR_SET_PDEATHSIG, SIGKILL));
         if (n < 0)
-                setup_die(u);
+                monitor_die(u, init, watcher);
         prctl(PR_SET_DUMPABLE, 0);
-        if (u->s->limits.disk_bytes > 0 && u->s->upper_fd >= 0) {
-                watcher = TRY(u->hook, &u->err, "fork disk watcher", fork());
-                if (watcher < 0)
-                        setup_die(u);
-                if (watcher == 0)
-                        disk_watch(u);
-        }
         int keep[] = {u->control_fd, u->monitor_fd, pidfd};
         if (setup_close_all_but(keep, SANDBOX_COUNT(keep)) < 0) {
                 step_fail(&u->err, "close_range", errno, "cannot close descriptors");
-                setup_die(u);
+                monitor_die(u, init, watcher);
         }
         if (TRY(u->hook, &u->err, "reduce monitor", caps_reduce(caps, SANDBOX_COUNT(caps))) < 0 ||
                 TRY(u->hook, &u->err, "reduce monitor", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) < 0)
-                setup_die(u);
+                monitor_die(u, init, watcher);
         n = message_send(u->control_fd, &m, &pidfd, 1);
         if (n < 0)
                 _exit(127);
         monitor_loop(u, pidfd);
         if (watcher > 0)
                 kill(watcher, SIGKILL);
-        while (wait(NULL) > 0 || errno == EINTR)
-                ;
+        children_wait();
         _exit(0);
 }

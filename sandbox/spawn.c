@@ -472,6 +472,8 @@ static void run_finish(struct run *r)
                 limit = KILN_LIMIT_CPU;
                 result->limit_value = l->cpu_s;
                 result->limit_peak = (result->user_ns + result->system_ns) / 1000000000;
+                if (result->limit_peak < l->cpu_s) /* the signal comes a tick before the accounts are settled */
+                        result->limit_peak = l->cpu_s;
         } else if (died && !result->cgroup) {
                 limit = KILN_LIMIT_MEMORY; /* who else kills? but it is a guess */
                 result->limit_guessed = true;
@@ -493,6 +495,8 @@ static int run_start(struct run *r)
                 return step_fail(r->err, "socketpair", errno, "cannot make a socket pair");
         u->caller_fd = control[0];
         u->control_fd = control[1];
+        if (fcntl(u->caller_fd, F_SETFL, O_NONBLOCK) < 0)
+                return step_fail(r->err, "fcntl", errno, "cannot prepare the control socket");
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, listener) < 0)
                 return step_fail(r->err, "socketpair", errno, "cannot make a socket pair");
         u->monitor_fd = listener[0];
@@ -519,8 +523,6 @@ static int run_start(struct run *r)
                 kill(r->monitor, SIGKILL);
                 return n;
         }
-        if (fcntl(u->caller_fd, F_SETFL, O_NONBLOCK) < 0)
-                return step_fail(r->err, "fcntl", errno, "cannot prepare the control socket");
         return 0;
 }
 
