@@ -39,7 +39,10 @@ createrepo-c              createrepo_c
 uidmap                    shadow-utils-subid
 util-linux                util-linux
 openssl                   openssl
-gpgv                      gnupg2
+gnupg                     gnupg2
+gpgv                      -
+sqv                       sequoia-sqv
+bzip2                     bzip2
 jq                        jq
 shellcheck                ShellCheck
 xz-utils                  xz

@@ -106,7 +106,7 @@ nested() { # nested USER IDMODE
                 unshare --user --map-root-user --mount sh -c 'mount -o remount,rw / 2>/dev/null; touch /usr/kiln-e2e 2>/dev/null || echo no')
         is "$1, $2: cannot make its root writable" no "$out"
         out=$(as "$1" "$kiln" sandbox --idmode "$2" --profile check sh -c 'strace -o /dev/null true 2>/dev/null || gdb --version >/dev/null 2>&1; echo done')
-        is "$1, $2: the check profile runs" done "$out"
+        is "$1, $2: the check profile runs" "done" "$out"
 }
 
 me=$(id -un)
