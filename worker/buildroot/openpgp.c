@@ -10,10 +10,13 @@
 #include "worker/source/rpmlibrary.h"
 
 #include <errno.h>
+#include <rpm/rpmbase64.h>
 #include <rpm/rpmpgp.h>
 #include <string.h>
 
 #define ARMOR_MAX ((size_t)1 << 20)
+#define ARMOR_BEGIN "-----BEGIN PGP SIGNATURE-----"
+#define ARMOR_END "-----END PGP SIGNATURE-----"
 
 /* The length of the packet at p with its header (RFC 4880 section 4.2); 0 when it does not fit. */
 static size_t packet_length(const uint8_t *p, size_t left)
@@ -46,6 +49,37 @@ static size_t packet_length(const uint8_t *p, size_t left)
                         body = body << 8 | p[1 + i];
         }
         return body <= left - header ? header + body : 0;
+}
+
+/* The bytes of the first armored signature (RFC 4880 section 6.2; librpm's own decoder takes public keys
+ * only). The checksum line is not needed: a wrong bit makes a bad signature. */
+static bool armor_decode(const char *text, uint8_t **ret, size_t *ret_len)
+{
+        const char *begin = strstr(text, ARMOR_BEGIN), *end = begin ? strstr(begin, "\n" ARMOR_END) : NULL;
+        _cleanup_buf_ struct kiln_buf base64 = KILN_BUF_INIT;
+        bool in_headers = true;
+        void *bytes = NULL;
+
+        if (!end)
+                return false;
+        for (const char *line = strchr(begin, '\n'); line && line < end;) {
+                const char *next = strchr(++line, '\n');
+                size_t n = (size_t)(next - line); /* there is one: end begins with it */
+
+                while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' ' || line[n - 1] == '\t'))
+                        n--;
+                if (n == 0)
+                        in_headers = false;
+                else if (!in_headers && *line == '=')
+                        break;
+                else if (!in_headers)
+                        kiln_buf_append(&base64, line, n);
+                line = next;
+        }
+        if (base64.len == 0 || rpmBase64Decode(base64.data, &bytes, ret_len) != 0)
+                return false;
+        *ret = bytes;
+        return true;
 }
 
 static const char *verify_packet(const struct kiln_keyring *k, const void *data, size_t len,
@@ -102,7 +136,7 @@ int kiln_openpgp_verify(const struct kiln_keyring *k, const void *data, size_t l
         if (armor_len <= ARMOR_MAX && !memchr(armor, '\0', armor_len)) {
                 text = kiln_strndup(armor, armor_len);
                 kiln_rpm_library_enter(&messages);
-                if (pgpParsePkts(text, &packets, &packets_len) == PGPARMOR_SIGNATURE)
+                if (armor_decode(text, &packets, &packets_len))
                         for (size_t at = 0, n; at < packets_len && !signer; at += n) {
                                 n = packet_length(packets + at, packets_len - at);
                                 if (n == 0)
