@@ -208,6 +208,7 @@ static const char *header_read(Header h, struct kiln_rpm *r)
         for (size_t i = 0; i < KILN_ARRAY_SIZE(strings); i++)
                 *(char **)(void *)((char *)r + strings[i].offset) = header_string(h, strings[i].tag);
         r->build_time_s = (int64_t)headerGetNumber(h, RPMTAG_BUILDTIME);
+        r->changelog_time_s = (int64_t)headerGetNumber(h, RPMTAG_CHANGELOGTIME);
         r->exclusive_arch = header_strings(h, RPMTAG_EXCLUSIVEARCH);
         r->exclude_arch = header_strings(h, RPMTAG_EXCLUDEARCH);
         r->sources = header_strings(h, RPMTAG_SOURCE);

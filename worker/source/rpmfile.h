@@ -56,6 +56,7 @@ struct kiln_rpm {
         char *summary, *description, *license, *url, *vendor, *packager, *group, *source_rpm, *build_host,
                 *platform, *optflags;
         int64_t build_time_s;
+        int64_t changelog_time_s; /* of the newest %changelog entry; 0 without one */
         char **exclusive_arch, **exclude_arch; /* NULL-terminated, may be empty */
         struct kiln_rpm_dependency *requires, *provides, *conflicts, *obsoletes;
         size_t n_requires, n_provides, n_conflicts, n_obsoletes;

@@ -1,0 +1,41 @@
+/* One BuildRequest on its way through the stages, up to a build root that has everything the package asks
+ * for. Not for other rooms (they use pipeline.h). */
+#pragma once
+
+#include "proto/message.h"
+#include "worker/build/build.h"
+#include "worker/buildroot/layer.h"
+#include "worker/buildroot/solve.h"
+#include "worker/pipeline/pipeline.h"
+#include "worker/pipeline/record.h"
+
+struct kiln_job {
+        const struct kiln_context *context;
+        const Kiln__V1__BuildRequest *request; /* borrowed */
+        struct record *record;
+        char build_digest[KILN_DIGEST_HEX + 1];
+
+        struct kiln_store *store;
+        struct kiln_toolchain *toolchain;
+        struct kiln_keyring *keyring;
+        struct kiln_idmap idmap;
+        int srpm_fd;
+        struct kiln_rpm *srpm; /* as given */
+        struct kiln_overlay **overlays;
+        struct kiln_digest *overlay_digests;
+        size_t n_overlays;
+
+        struct kiln_macro *macros; /* of the request; strings borrowed */
+        char **bcond_with, **bcond_without;
+        struct kiln_build_params params;
+        struct kiln_build *build;
+
+        struct kiln_pool *pool; /* NULL with a pinned lock */
+        struct kiln_lock *lock;
+        struct kiln_root root;
+        struct kiln_rpm *parsed; /* the SRPM as this toolchain's rpmbuild -bs made it */
+        int64_t epoch_s;         /* SOURCE_DATE_EPOCH that packages will have */
+
+        struct kiln_built *built;
+        size_t n_built;
+};
