@@ -214,7 +214,8 @@ int kiln_store_collect(
         if (r < 0)
                 return kiln_error_set(
                         err, KILN_INFRA, -r, "collecting", s->context->cache_dir, "cannot read the store");
-        qsort(files.items, files.n, sizeof(*files.items), compare_used);
+        if (files.n > 0)
+                qsort(files.items, files.n, sizeof(*files.items), compare_used);
         total = items_bytes(&files);
         for (size_t i = 0; i < files.n && total > quota_bytes; i++) {
                 r = kiln_context_check(s->context, "collecting", err);

@@ -325,7 +325,8 @@ static struct kiln_lock *lock_make(struct kiln_pool *p, const Queue *all, const 
                                  : contains(&p->base, id) ? KILN_LOCK_BASE
                                                           : KILN_LOCK_DELTA;
         }
-        qsort(l->packages, l->n_packages, sizeof(*l->packages), compare_nevra);
+        if (l->n_packages > 0)
+                qsort(l->packages, l->n_packages, sizeof(*l->packages), compare_nevra);
         return l;
 }
 
