@@ -37,6 +37,7 @@ static const char *const defines[] = {
         "_buildshell /bin/sh",
         "use_source_date_epoch_as_buildtime 1",
         "build_mtime_policy clamp_to_source_date_epoch",
+        "clamp_mtime_to_source_date_epoch 1", /* the same before rpm 4.20 */
         "_unpackaged_files_terminate_build 0",
         "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
         "_dbpath /nonexistent",
@@ -102,15 +103,13 @@ int bootstrap_rpmbuild(struct bootstrap *b, const char *name, const char *spec_p
         return r < 0 ? r : -EIO;
 }
 
-/* A path in %files: quoted, with macros, globs and quotes taken literally. */
+/* A path in %files: rpm takes what is in quotes literally, macros excepted. */
 static void put_path(struct kiln_buf *spec, const char *path)
 {
         kiln_buf_putc(spec, '"');
         for (const char *p = path; *p; p++) {
                 if (*p == '%')
                         kiln_buf_putc(spec, '%');
-                else if (strchr("*?{}\\\"", *p) || (*p == '[' && strchr(p, ']')))
-                        kiln_buf_putc(spec, '\\');
                 kiln_buf_putc(spec, *p);
         }
         kiln_buf_puts(spec, "\"\n");

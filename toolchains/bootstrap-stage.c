@@ -67,6 +67,14 @@ static int merge(int from, int to)
         return 0;
 }
 
+/* A directory of ours: mode 0755 whatever the umask is. */
+static int make_dir(int parent, const char *name)
+{
+        if (mkdirat(parent, name, 0755) < 0)
+                return errno == EEXIST ? 0 : -errno;
+        return fchmodat(parent, name, 0755, 0) < 0 ? -errno : 0;
+}
+
 /* parent/name -> target_parent/target, made when it is missing; name is gone afterwards. */
 static int move_dir(int parent, const char *name, int target_parent, const char *target)
 {
@@ -75,8 +83,9 @@ static int move_dir(int parent, const char *name, int target_parent, const char 
 
         if (!is_dir(parent, name))
                 return 0;
-        if (mkdirat(target_parent, target, 0755) < 0 && errno != EEXIST)
-                return -errno;
+        r = make_dir(target_parent, target);
+        if (r < 0)
+                return r;
         from = open_dir(parent, name);
         to = open_dir(target_parent, target);
         r = from < 0 ? from : to < 0 ? to : merge(from, to);
@@ -87,10 +96,10 @@ static int merge_usr(int root, struct stage *s)
 {
         static const char *const tops[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
         _cleanup_close_ int usr = -1;
-        int r = 0;
+        int r = make_dir(root, "usr");
 
-        if (mkdirat(root, "usr", 0755) < 0 && errno != EEXIST)
-                return -errno;
+        if (r < 0)
+                return r;
         usr = open_dir(root, "usr");
         if (usr < 0)
                 return usr;
@@ -122,6 +131,25 @@ static char *link_target(int dir, const char *pattern)
         return found;
 }
 
+/* The directory a path below root lies in, with the directories that are missing; a descriptor. */
+static int open_parent(const char *root, const char *path)
+{
+        _cleanup_free_ char *copy = kiln_strndup(path, (size_t)(kiln_path_base(path) - path));
+        _cleanup_close_ int fd = open_dir(AT_FDCWD, root);
+        char *save = NULL;
+
+        for (char *name = strtok_r(copy, "/", &save); fd >= 0 && name; name = strtok_r(NULL, "/", &save)) {
+                int below, r = make_dir(fd, name);
+
+                if (r < 0)
+                        return r;
+                below = open_dir(fd, name);
+                close(fd);
+                fd = below;
+        }
+        return TAKE_FD(fd);
+}
+
 static int make_links(struct bootstrap *b, const struct deb *d, const char *root, struct kiln_error *err)
 {
         const struct kiln_toml *row = kiln_toml_get(b->t.links, d->name);
@@ -129,15 +157,15 @@ static int make_links(struct bootstrap *b, const struct deb *d, const char *root
         for (size_t i = 0; row && i < row->n_children; i++) {
                 const struct kiln_toml *l = &row->children[i];
                 const char *base = l->key ? kiln_path_base(l->key) : "";
-                _cleanup_free_ char *dir = NULL, *target = NULL;
+                _cleanup_free_ char *target = NULL;
                 _cleanup_close_ int fd = -1;
 
                 if (l->kind != KILN_TOML_STRING || l->key[0] != '/' || strstr(l->key, ".."))
                         return kiln_toml_error(b->t.path, l, err, "a link is \"/path\" = \"target\"");
-                dir = kiln_asprintf("%s%.*s", root, (int)(base - l->key), l->key);
-                fd = kiln_dir_make(AT_FDCWD, dir, 0755);
+                fd = open_parent(root, l->key);
                 if (fd < 0)
-                        return kiln_error_set(err, KILN_INFRA, -fd, BOOTSTRAP_DOING, dir, "cannot make it");
+                        return kiln_error_set(
+                                err, KILN_INFRA, -fd, BOOTSTRAP_DOING, l->key, "cannot make its directory");
                 target = link_target(fd, l->string);
                 if (!target)
                         return kiln_toml_error(

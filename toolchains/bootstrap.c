@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 
-static void bootstrap_clear(struct bootstrap *b)
+void bootstrap_clear(struct bootstrap *b)
 {
         for (size_t i = 0; i < b->n_debs; i++) {
                 struct deb *d = &b->debs[i];

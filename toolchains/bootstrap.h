@@ -61,6 +61,9 @@ struct bootstrap {
         pthread_mutex_t lock; /* rpms */
 };
 
+/* Frees what b holds. */
+void bootstrap_clear(struct bootstrap *b);
+
 int bootstrap_table_load(struct bootstrap *b, struct kiln_error *err);
 void bootstrap_table_clear(struct table *t);
 const struct kiln_toml *bootstrap_table_row(const struct kiln_toml *table, const char *name);
