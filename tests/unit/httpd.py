@@ -99,5 +99,5 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 server = Server(("127.0.0.1", 0), Handler)
-print(server.server_address[1], flush=True)
+os.write(1, b"%d\n" % server.server_address[1])  # in one piece, also where stdout is unbuffered
 server.serve_forever()

@@ -114,6 +114,9 @@ int kiln_pool_installable(struct kiln_pool *p, const int *rpm_fds, const char *c
         Queue ids;
         int rc = 0;
 
+        if (n > VIRTUAL_MAX / 2)
+                return kiln_error_set(err, KILN_LIMIT, 0, "checking what was built", NULL,
+                        "%zu packages are more than can be checked", n);
         queue_init(&ids);
         for (size_t i = 0; rc == 0 && i < n; i++) {
                 _cleanup_(kiln_rpm_freep) struct kiln_rpm *rpm = NULL;
