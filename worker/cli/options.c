@@ -389,13 +389,15 @@ int kiln_options_status(int r)
         return r < 0 ? KILN_USAGE : KILN_OK;
 }
 
-/* Appends text wrapped to 80 columns; the first line starts at column `at`, further ones are indented. */
+/* Appends text wrapped to 80 columns; the first line starts at column `at`, further ones are indented. An
+ * empty line separates paragraphs; a single line end is a blank. */
 static void wrap(struct kiln_buf *b, const char *text, size_t at, size_t indent)
 {
         size_t column = at;
 
         while (*text) {
-                size_t len = strcspn(text, " \n");
+                size_t len = strcspn(text, " \n"), gap = strspn(text + len, " \n");
+                bool paragraph = memmem(text + len, gap, "\n\n", 2) != NULL;
 
                 if (column > indent && column + 1 + len > 80) {
                         kiln_buf_printf(b, "\n%*s", (int)indent, "");
@@ -407,13 +409,9 @@ static void wrap(struct kiln_buf *b, const char *text, size_t at, size_t indent)
                 }
                 kiln_buf_append(b, text, len);
                 column += len;
-                text += len;
-                while (*text == ' ')
-                        text++;
-                if (*text == '\n') {
-                        for (; *text == '\n'; text++)
-                                kiln_buf_putc(b, '\n');
-                        kiln_buf_printf(b, "%*s", (int)indent, "");
+                text += len + gap;
+                if (paragraph && *text) {
+                        kiln_buf_printf(b, "\n\n%*s", (int)indent, "");
                         column = indent;
                 }
         }
@@ -447,13 +445,15 @@ static void help_option(struct kiln_buf *b, const struct kiln_option *o)
 
 char *kiln_options_help(const struct kiln_command *command)
 {
+        _cleanup_free_ char *summary = kiln_asprintf("kiln %s: %s.", command->name, command->summary);
         _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
         const struct kiln_option *o;
 
         kiln_buf_printf(&b, "Usage: kiln %s [OPTIONS]%s%s%s\n", command->name,
                 command->verbs ? " ACTION" : "", command->arguments ? " " : "",
                 command->arguments ? command->arguments : "");
-        kiln_buf_printf(&b, "\nkiln %s: %s.\n", command->name, command->summary);
+        kiln_buf_putc(&b, '\n');
+        wrap(&b, summary, 0, 0);
         if (command->description) {
                 kiln_buf_putc(&b, '\n');
                 wrap(&b, command->description, 0, 0);

@@ -51,8 +51,9 @@ struct kiln_command {
         const char *summary;   /* one line for `kiln --help`, lower case, without full stop */
         const char *arguments; /* what follows the options: "SRPM", "FILE..."; NULL: nothing */
         unsigned min_arguments, max_arguments;
-        const struct kiln_verb *verbs;     /* NULL: none; then the two bounds above are not used */
-        const char *description;           /* paragraphs for --help; may be NULL */
+        const struct kiln_verb *verbs; /* NULL: none; then the two bounds above are not used */
+        const char
+                *description; /* for --help, wrapped there; an empty line separates paragraphs; may be NULL */
         const struct kiln_option *options; /* may be NULL */
         unsigned common;                   /* KILN_COMMON_* this command understands */
         bool program; /* the first word that is no option ends the options: `kiln sandbox ls -l` */
