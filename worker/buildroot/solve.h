@@ -11,7 +11,7 @@
 struct kiln_pool; /* a toolchain's repositories, loaded */
 
 /* Fetches and checks repomd.xml (signature where the toolchain asks for it) and primary/filelists as needed,
- * uses and writes the .solv cache by repomd digest. */
+ * uses and writes the .solv cache by repomd digest. The pool keeps using c, s and t: they must outlive it. */
 int kiln_pool_open(const struct kiln_context *c, struct kiln_store *s, const struct kiln_toolchain *t,
         struct kiln_pool **ret, struct kiln_error *err);
 void kiln_pool_free(struct kiln_pool *p);
@@ -32,8 +32,10 @@ struct kiln_solve {
 int kiln_pool_solve(
         struct kiln_pool *p, const struct kiln_solve *q, struct kiln_lock **ret, struct kiln_error *err);
 
-/* Would these freshly built packages (descriptors of RPM files) install together with what the repositories
- * have? Returns 0 and *ret_problems = NULL-terminated lines (empty: all installable). */
+/* Would each of these freshly built packages (descriptors of RPM files; source packages are passed over)
+ * install together with what the repositories and the others have? Two of them may conflict with one another:
+ * each is solved for by itself. Returns 0 and *ret_problems = NULL-terminated lines (empty: all installable).
+ */
 int kiln_pool_installable(struct kiln_pool *p, const int *rpm_fds, const char *const *names, size_t n,
         char ***ret_problems, struct kiln_error *err);
 
