@@ -61,7 +61,7 @@ int caps_reduce(const int *keep, size_t n)
 
 int caps_set(const int *keep, size_t n)
 {
-        if (cap_reset_ambient() < 0)
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
                 return -1;
         /* needs SETPCAP, so before the sets are emptied; inherited by all that follows, and locked */
         if (n == 0 && cap_set_secbits(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |

@@ -23,7 +23,7 @@ int notify_init(struct notify *n, const struct setup *u, int listener_fd, uint64
         memset(n, 0, sizeof *n);
         n->listener_fd = listener_fd;
         n->s = u->s;
-        n->named = u->policy.named;
+        n->named = u->policy->named;
         n->denied = denied;
         n->request_size = sizes.seccomp_notif;
         if (n->request_size < sizeof(struct seccomp_notif))

@@ -117,7 +117,7 @@ static int seccomp_enter(struct setup *u)
         struct utsname name;
         int n;
 
-        int listener = TRY(u->hook, &u->err, "seccomp", seccomp_install(&u->policy));
+        int listener = TRY(u->hook, &u->err, "seccomp", seccomp_install(u->policy));
         if (listener < 0)
                 return listener;
         n = message_send(u->program_fd, &m, &listener, 1);

@@ -1,32 +1,30 @@
-/* From the policy's text to filters. Private to the room. */
+/* The built-in filters. Private to the room. */
 #pragma once
 
 #include "sandbox/sandbox.h"
 
 #include <linux/filter.h>
 
+#define SECCOMP_NUMBERS 1024 /* above all system calls there are */
+
 /* Two filters, of which the kernel takes the stricter answer for each call. `args` refuses single argument
  * values of calls that `main` allows (libseccomp cannot say "all but" in one rule set) and has no listener;
  * `main` is the allow-list. */
 struct seccomp_policy {
-        struct sock_filter *args;
-        struct sock_filter *main;
+        const struct sock_filter *args;
+        const struct sock_filter *main;
         unsigned short n_args;
         unsigned short n_main;
-        bool named[1024]; /* by number: the policy's text names the call, so the listener says EPERM, else
-                             ENOSYS */
+        const bool *named; /* by number: the policy's text names the call, so the listener says EPERM, else
+                              ENOSYS */
 };
 
-#define SECCOMP_NUMBERS 1024
+/* By profile; "single zero" lines count; "answer" lines go to the listener. */
+extern const struct seccomp_policy seccomp_policies[3][2][2];
+const struct seccomp_policy *seccomp_policy(enum kiln_profile profile, bool single, bool answer);
 
-/* Compiles a profile. `single`: "single zero" lines count. `answer`: calls of "answer" lines go to the
- * listener, else they are allowed. The caller clears *ret. */
-int seccomp_compile(enum kiln_profile profile, bool single, bool answer, struct seccomp_policy *ret,
-        struct kiln_sandbox_error *err);
-void seccomp_clear(struct seccomp_policy *p);
-
-/* Installs both filters in this process; no_new_privs must be set. Returns the listener of `main`. Allocates
- * nothing. */
+/* Installs both filters in this process; no_new_privs must be set. Returns the listener of `main`, or -1 with
+ * errno. Allocates nothing. */
 int seccomp_install(const struct seccomp_policy *p);
 
 /* "ptrace", or "syscall 511" when the library has no name. */

@@ -18,7 +18,7 @@
 struct setup {
         const struct kiln_sandbox *s;
         const struct step_hook *hook;
-        struct seccomp_policy policy;
+        const struct seccomp_policy *policy;
         int caller_fd;  /* the caller's end of the control socket */
         int control_fd; /* everybody else's end: what goes wrong, and when, is said here */
         int monitor_fd; /* monitor's end of the socket the seccomp listener travels over */

@@ -83,6 +83,8 @@ static int validate(const struct kiln_sandbox *s, struct kiln_sandbox_error *err
                 wrong = "uid and gid must both be 0 or both not";
         else if (s->writable && (s->uid == 0 || s->root_read_only))
                 wrong = "writable directories are for an unprivileged id and a root that can change";
+        else if ((unsigned)s->profile > KILN_PROFILE_CHECK)
+                wrong = "no such profile";
         else if (s->n_keep_fds > SANDBOX_COUNT(s->keep_fds))
                 wrong = "too many descriptors to keep";
         else if ((s->hostname && strlen(s->hostname) > HOST_NAME_MAX) ||
@@ -472,7 +474,8 @@ static void run_finish(struct run *r)
                 limit = KILN_LIMIT_CPU;
                 result->limit_value = l->cpu_s;
                 result->limit_peak = (result->user_ns + result->system_ns) / 1000000000;
-                if (result->limit_peak < l->cpu_s) /* the signal comes a tick before the accounts are settled */
+                if (result->limit_peak <
+                        l->cpu_s) /* the signal comes a tick before the accounts are settled */
                         result->limit_peak = l->cpu_s;
         } else if (died && !result->cgroup) {
                 limit = KILN_LIMIT_MEMORY; /* who else kills? but it is a guess */
@@ -543,7 +546,6 @@ static void run_clear(struct run *r)
         free(r->out);
         free(r->errors);
         cgroup_remove(&r->cgroup);
-        seccomp_clear(&r->setup.policy);
 }
 
 /* A shell in the sandbox took the terminal; it must come back whoever has it now. */
@@ -580,9 +582,7 @@ int sandbox_run_hooked(const struct kiln_sandbox *s, const struct step_hook *hoo
         u->caller_fd = u->control_fd = u->monitor_fd = u->program_fd = u->exec_fd = u->proc_fd = -1;
         u->stdin_fd = u->stdout_fd = u->stderr_fd = -1;
         n = validate(s, r.err);
-        if (n == 0)
-                n = seccomp_compile(s->profile, s->idmap.mode == KILN_ID_SINGLE, s->kernel_release != NULL,
-                        &u->policy, r.err);
+        u->policy = seccomp_policy(s->profile, s->idmap.mode == KILN_ID_SINGLE, s->kernel_release != NULL);
         if (n == 0)
                 n = cgroup_make(s, hook, &r.cgroup, r.err);
         if (n == 0)

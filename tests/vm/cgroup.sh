@@ -37,6 +37,8 @@ cat >"$root/init" <<'END'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
+mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
 mount -t tmpfs -o mode=755 new /new
 cp -a /bin /etc /lib* /usr /root /tests.sh /new/ 2>/dev/null
 mkdir -p /new/dev /new/proc /new/sys /new/tmp /new/run
@@ -130,7 +132,7 @@ chmod 755 "$root/init"
 
 timeout 900 qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nographic -no-reboot -nic none \
         -kernel "$tmp"/boot/vmlinuz-* -initrd "$tmp/initramfs.gz" \
-        -append "console=ttyS0 panic=-1 quiet loglevel=1 rdinit=/init" </dev/null | tr -d '\r' | tee "$tmp/console" |
+        -append "console=ttyS0 panic=-1 quiet rdinit=/init" </dev/null | stdbuf -oL tr -d '\r' | tee "$tmp/console" |
         grep --line-buffered -E '^(ok|not ok|FAIL) ' || true
 grep -q '^the end' "$tmp/console" || { tail -n 20 "$tmp/console"; echo "not ok the virtual machine ran to the end"; exit 1; }
 ! grep -q '^not ok ' "$tmp/console"
