@@ -23,7 +23,7 @@ run() {
 }
 
 run cold
-for i in 1 2 3 4 5 6 7; do
+for _ in 1 2 3 4 5 6 7; do
         run warm
 done | sort -k3n | sed -n 4p
 cmp "$work/lock.cold" "$work/lock.warm"

@@ -26,6 +26,8 @@ void metadata_clear(struct metadata *m)
 
 const char *repository_name_url(const struct kiln_repository *r)
 {
+        if (r->uri)
+                return r->uri;
         if (r->base_urls && r->base_urls[0])
                 return r->base_urls[0];
         return r->metalink ? r->metalink : r->mirrorlist ? r->mirrorlist : "";
