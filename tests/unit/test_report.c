@@ -203,6 +203,28 @@ static void test_any_shape(void **state)
         assert_int_equal(out.len, 0);
 }
 
+/* A phase of several rounds is one row with several bars, and what is written there is their sum. */
+static void test_rounds_share_a_row(void **state)
+{
+        _cleanup_json_ json_t *j =
+                json_loads("{\"phases\":[{\"name\":\"root\",\"offsetMs\":\"0\",\"durationMs\":\"1500\"},"
+                           "{\"name\":\"prep\",\"offsetMs\":\"1500\",\"durationMs\":\"500\"},"
+                           "{\"name\":\"root\",\"offsetMs\":\"2000\",\"durationMs\":\"700\"}]}",
+                        0, NULL);
+        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
+        size_t bars = 0, labels = 0;
+
+        assert_int_equal(kiln_report_write(j, NULL, NULL, &out), 0);
+        check_markup(out.data);
+        for (const char *p = out.data; (p = strstr(p, "<rect class=\"bar")); p++)
+                bars++;
+        for (const char *p = out.data; (p = strstr(p, ">root</text>")); p++)
+                labels++;
+        assert_int_equal(bars, 3);
+        assert_int_equal(labels, 1);
+        assert_non_null(strstr(out.data, ">2.2 s</text>"));
+}
+
 static void test_format(void **state)
 {
         _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
@@ -218,6 +240,7 @@ int main(void)
                 cmocka_unit_test(test_failed_build),
                 cmocka_unit_test(test_hostile_strings),
                 cmocka_unit_test(test_any_shape),
+                cmocka_unit_test(test_rounds_share_a_row),
                 cmocka_unit_test(test_format),
         };
 

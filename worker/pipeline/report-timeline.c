@@ -1,5 +1,5 @@
 /* The phases of a build as an inline SVG: one row a phase, time to the right. */
-#include "worker/base/macros.h"
+#include "worker/base/mem.h"
 #include "worker/pipeline/html.h"
 #include "worker/pipeline/report-part.h"
 
@@ -74,7 +74,9 @@ static void put_axis(uint64_t total_ms, size_t rows, struct kiln_buf *out)
                 char text[KILN_REPORT_TEXT];
                 double x = x_of(ms, total_ms);
 
-                if (ms >= 1000 && ms % 1000 == 0 && ms < 60000)
+                if (ms >= 60000 && ms < 3600000 && ms % 60000 == 0)
+                        snprintf(text, sizeof(text), "%u min", (unsigned)(ms / 60000));
+                else if (ms >= 1000 && ms % 1000 == 0 && ms < 600000)
                         snprintf(text, sizeof(text), "%u s", (unsigned)(ms / 1000));
                 else
                         kiln_report_duration(ms, text);
@@ -86,28 +88,51 @@ static void put_axis(uint64_t total_ms, size_t rows, struct kiln_buf *out)
         }
 }
 
-static void put_bar(
-        const json_t *phase, size_t row, uint64_t total_ms, const char *failed, struct kiln_buf *out)
+/* One line of the picture: a phase, which may have run in several rounds. */
+struct row {
+        const char *name;
+        uint64_t ms;     /* of all rounds */
+        uint64_t end_ms; /* of the last one */
+        size_t last;     /* its index */
+};
+
+static size_t row_find(struct row **rows, size_t *n, const char *name)
+{
+        size_t i;
+
+        for (i = 0; i < *n; i++)
+                if (strcmp((*rows)[i].name, name) == 0)
+                        return i;
+        KILN_APPEND(*rows, *n)->name = name;
+        return i;
+}
+
+static void put_bar(const json_t *phase, size_t row, bool bad, uint64_t total_ms, struct kiln_buf *out)
 {
         const char *name = kiln_report_string(phase, "name");
         uint64_t offset = kiln_report_number(phase, "offsetMs"), ms = kiln_report_number(phase, "durationMs");
-        bool bad = *failed && strcmp(failed, name) == 0;
         double x = x_of(offset, total_ms), width = x_of(offset + ms, total_ms) - x;
-        unsigned y = (unsigned)row * ROW + 4;
         char text[KILN_REPORT_TEXT];
 
         if (width < 2)
                 width = 2; /* a phase that took no time is still to be seen */
         kiln_report_duration(ms, text);
-        kiln_html_format(
-                out, "<text x=\"%d\" y=\"%u\" text-anchor=\"end\">%s</text>", LEFT - 10, y + 12, name);
         kiln_html_format(out,
                 "<rect class=\"bar %s\" x=\"%.1f\" y=\"%u\" width=\"%.1f\" height=\"%d\" rx=\"2\"><title>%s: "
-                "%s%s</title></rect>",
-                bad ? "bad" : groups[group_find(name)].class, x, y, width, BAR, name, text,
-                bad ? ", failed" : "");
-        kiln_html_format(out, "<text class=\"time\" x=\"%.1f\" y=\"%u\">%s%s</text>\n", x + width + 6, y + 12,
-                text, bad ? " \xe2\x9c\x97" : "");
+                "%s%s</title></rect>\n",
+                bad ? "bad" : groups[group_find(name)].class, x, (unsigned)row * ROW + 4, width, BAR, name,
+                text, bad ? ", failed" : "");
+}
+
+static void put_row(const struct row *r, size_t row, bool bad, uint64_t total_ms, struct kiln_buf *out)
+{
+        unsigned y = (unsigned)row * ROW + 4 + 12;
+        char text[KILN_REPORT_TEXT];
+
+        kiln_report_duration(r->ms, text);
+        kiln_html_format(out, "<text x=\"%d\" y=\"%u\" text-anchor=\"end\">%s</text>", LEFT - 10, y, r->name);
+        kiln_html_format(out, "<text class=\"time\" x=\"%.1f\" y=\"%u\">%s%s</text>\n",
+                x_of(r->end_ms, total_ms) + 8, y, text, bad ? " \xe2\x9c\x97" : "");
 }
 
 static void put_table(const json_t *phases, const char *failed, struct kiln_buf *out)
@@ -143,42 +168,73 @@ static void put_table(const json_t *phases, const char *failed, struct kiln_buf 
         kiln_html_format(out, "</tbody></table></div></details>\n");
 }
 
-void kiln_report_timeline(const json_t *phases, const char *failed, struct kiln_buf *out)
+/* Fills the rows; 0 when what is there does not add up, which only a hostile result does. Else the time of
+ * all. */
+static uint64_t rows_fill(const json_t *phases, struct row **rows, size_t *n_rows)
 {
-        size_t rows = json_array_size(phases), i;
         uint64_t total_ms = 1;
         const json_t *phase;
-        char text[KILN_REPORT_TEXT];
-        bool seen[KILN_ARRAY_SIZE(groups)] = {false};
+        size_t i;
 
-        if (rows == 0)
-                return;
         json_array_foreach(phases, i, phase)
         {
                 uint64_t offset = kiln_report_number(phase, "offsetMs"),
                          ms = kiln_report_number(phase, "durationMs"), end;
+                size_t at = row_find(rows, n_rows, kiln_report_string(phase, "name"));
 
-                /* What does not add up (only a hostile result) is not drawn to scale. */
                 if (__builtin_add_overflow(offset, ms, &end) || end > UINT64_C(1) << 40)
-                        return;
+                        return 0;
+                (*rows)[at].ms += ms;
+                (*rows)[at].last = i;
+                if (end > (*rows)[at].end_ms)
+                        (*rows)[at].end_ms = end;
                 if (end > total_ms)
                         total_ms = end;
-                seen[group_find(kiln_report_string(phase, "name"))] = true;
         }
-        kiln_report_duration(total_ms, text);
-        kiln_html_format(out, "<section id=\"timeline\"><h2>Timeline</h2>\n<p class=\"legend\">");
-        for (i = 0; i < KILN_ARRAY_SIZE(groups); i++)
+        return total_ms;
+}
+
+static void put_legend(const struct row *rows, size_t n_rows, const char *total, struct kiln_buf *out)
+{
+        bool seen[KILN_ARRAY_SIZE(groups)] = {false};
+
+        for (size_t i = 0; i < n_rows; i++)
+                seen[group_find(rows[i].name)] = true;
+        kiln_html_format(out, "<p class=\"legend\">");
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(groups); i++)
                 if (seen[i])
                         kiln_html_format(
                                 out, "<span class=\"key %s\"></span>%s ", groups[i].class, groups[i].title);
-        kiln_html_format(out, "<span class=\"total\">%s in all</span></p>\n", text);
+        kiln_html_format(out, "<span class=\"total\">%s in all</span></p>\n", total);
+}
+
+void kiln_report_timeline(const json_t *phases, const char *failed, struct kiln_buf *out)
+{
+        _cleanup_free_ struct row *rows = NULL;
+        size_t n_rows = 0, i;
+        uint64_t total_ms = rows_fill(phases, &rows, &n_rows);
+        const json_t *phase;
+        char text[KILN_REPORT_TEXT];
+
+        if (n_rows == 0 || total_ms == 0)
+                return;
+        kiln_report_duration(total_ms, text);
+        kiln_html_format(out, "<section id=\"timeline\"><h2>Timeline</h2>\n");
+        put_legend(rows, n_rows, text, out);
         kiln_html_format(out,
                 "<div class=\"wide\"><svg viewBox=\"0 0 %d %u\" role=\"img\" aria-label=\"Phases of the "
                 "build over "
                 "%s; the table below says the same\">\n",
-                WIDTH, (unsigned)rows * ROW + AXIS, text);
-        put_axis(total_ms, rows, out);
-        json_array_foreach(phases, i, phase) put_bar(phase, i, total_ms, failed, out);
+                WIDTH, (unsigned)n_rows * ROW + AXIS, text);
+        put_axis(total_ms, n_rows, out);
+        json_array_foreach(phases, i, phase)
+        {
+                size_t at = row_find(&rows, &n_rows, kiln_report_string(phase, "name"));
+
+                put_bar(phase, at, i == rows[at].last && strcmp(failed, rows[at].name) == 0, total_ms, out);
+        }
+        for (i = 0; i < n_rows; i++)
+                put_row(&rows[i], i, strcmp(failed, rows[i].name) == 0, total_ms, out);
         kiln_html_format(out, "</svg></div>\n");
         put_table(phases, failed, out);
         kiln_html_format(out, "</section>\n");
