@@ -314,13 +314,22 @@ static int loop(const struct kiln_signer_server *server, const struct kiln_keys 
         if (listener < 0)
                 clients[0].fd = server->fd;
         for (;;) {
-                struct pollfd p[CLIENTS_MAX + 1];
+                struct pollfd p[CLIENTS_MAX + 2];
 
                 for (size_t i = 0; i < CLIENTS_MAX; i++)
                         p[i] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
                 p[CLIENTS_MAX] = (struct pollfd){.fd = listener, .events = POLLIN};
-                if (poll(p, CLIENTS_MAX + 1, -1) < 0 && errno != EINTR)
-                        return -errno;
+                /* A spawned one ends with its conversation instead: its parent may still have to sign what it
+                 * does when it is cancelled. */
+                p[CLIENTS_MAX + 1] =
+                        (struct pollfd){.fd = listener >= 0 ? server->cancel_fd : -1, .events = POLLIN};
+                if (poll(p, CLIENTS_MAX + 2, -1) < 0) {
+                        if (errno != EINTR)
+                                return -errno;
+                        continue;
+                }
+                if (p[CLIENTS_MAX + 1].revents)
+                        return 0;
                 for (size_t i = 0; i < CLIENTS_MAX; i++)
                         if (p[i].fd >= 0 && p[i].revents && answer(k, &clients[i]) < 0)
                                 client_end(&clients[i]);

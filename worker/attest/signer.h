@@ -62,6 +62,7 @@ struct kiln_signer_server {
         const char *socket_path;
         const uid_t *allowed; /* who may ask on socket_path, by SO_PEERCRED */
         size_t n_allowed;
+        int cancel_fd; /* readable: stop serving socket_path; -1: never */
 };
 
 /* The unprivileged id a signer started by root continues as, unless a user `kiln-signer` exists: nothing else

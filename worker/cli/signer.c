@@ -61,6 +61,7 @@ static int run(struct kiln_context *c, const struct signer_values *o)
         struct kiln_signer_server server = {.key_dir = o->keys ? o->keys : c->key_dir,
                 .user_id = o->user_id,
                 .fd = -1,
+                .cancel_fd = c->cancel_fd,
                 .socket_path = o->listen};
         int r;
 
