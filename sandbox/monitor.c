@@ -17,19 +17,25 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-/* Measures the upper directory for the disk limit. Needs the user namespace's DAC_OVERRIDE to see everything,
- * and time to walk, so it is a process of its own. */
+/* Measures the upper directory (and disk_fd) for the disk limit. Needs the user namespace's DAC_OVERRIDE to
+ * see everything, and time to walk, so it is a process of its own. */
 static void disk_watch(struct setup *u)
 {
         static const int caps[] = {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
         struct rlimit files;
-        int keep[] = {u->control_fd, u->s->upper_fd};
+        const int trees[] = {u->s->upper_fd, u->s->disk_fd};
+        int keep[1 + SANDBOX_COUNT(trees)] = {u->control_fd};
+        size_t n_keep = 1;
+
+        for (size_t i = 0; i < SANDBOX_COUNT(trees); i++)
+                if (trees[i] >= 0)
+                        keep[n_keep++] = trees[i];
 
         if (idmap_become_root(&u->s->idmap, &u->err) < 0)
                 setup_die(u);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         prctl(PR_SET_DUMPABLE, 0);
-        if (setup_close_all_but(keep, SANDBOX_COUNT(keep)) < 0 || caps_reduce(caps, SANDBOX_COUNT(caps)) < 0)
+        if (setup_close_all_but(keep, n_keep) < 0 || caps_reduce(caps, SANDBOX_COUNT(caps)) < 0)
                 _exit(1);
         if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
                 files.rlim_cur = files.rlim_max; /* one descriptor a level */
@@ -38,10 +44,17 @@ static void disk_watch(struct setup *u)
         for (;;) {
                 struct message m = {.kind = MESSAGE_DISK};
                 uint64_t start = sandbox_now_ns(), pause;
-                int r = tree_size(u->s->upper_fd, &m.bytes);
 
-                if (r < 0)
-                        m.bytes = UINT64_MAX; /* what cannot be measured is over any limit */
+                for (size_t i = 0; i < SANDBOX_COUNT(trees); i++) {
+                        uint64_t bytes = 0;
+
+                        /* what cannot be measured is over any limit */
+                        if (trees[i] < 0)
+                                continue;
+                        if (tree_size(trees[i], &bytes) < 0 || bytes > UINT64_MAX - m.bytes)
+                                bytes = UINT64_MAX - m.bytes;
+                        m.bytes += bytes;
+                }
                 if (message_send(u->control_fd, &m, NULL, 0) < 0)
                         _exit(0);
                 /* once a second, but a huge tree must not keep a processor busy: at most a tenth of the time
@@ -103,7 +116,7 @@ static int monitor_setup(struct setup *u, pid_t *ret_watcher)
                 _exit(127); /* the caller has given up, and knows why */
         /* before the pid namespace: a process of that would be seen inside, and PID 1's end would wait for it
          */
-        if (u->s->limits.disk_bytes > 0 && u->s->upper_fd >= 0) {
+        if (u->s->limits.disk_bytes > 0 && (u->s->upper_fd >= 0 || u->s->disk_fd >= 0)) {
                 n = TRY(u->hook, &u->err, "fork disk watcher", fork());
                 if (n < 0)
                         return n;

@@ -106,7 +106,7 @@ struct kiln_sandbox_limits { /* 0: no limit */
         uint64_t pids;         /* cgroup pids.max, and RLIMIT_NPROC in the sandbox's own user namespace */
         uint64_t output_bytes; /* what the program may print */
         uint64_t file_bytes;   /* RLIMIT_FSIZE */
-        uint64_t disk_bytes;   /* bytes below upper_fd; watched once a second */
+        uint64_t disk_bytes;   /* bytes below upper_fd and disk_fd; watched once a second */
         bool hard;             /* refuse when memory or pids cannot be enforced (no delegated cgroup) */
 };
 
@@ -176,6 +176,7 @@ struct kiln_sandbox {
         bool sys_none;              /* no /sys at all */
 
         struct kiln_sandbox_limits limits;
+        int disk_fd;        /* a bound directory that limits.disk_bytes counts besides upper_fd; -1: none */
         int cancel_fd;      /* readable: kill everything and return how = CANCELLED; -1: none */
         const char *cgroup; /* delegated cgroup v2 directory to make a child in; NULL: found from
                                /proc/self/cgroup */

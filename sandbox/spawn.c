@@ -40,7 +40,7 @@ struct run {
 void kiln_sandbox_init(struct kiln_sandbox *s)
 {
         memset(s, 0, sizeof *s);
-        s->upper_fd = s->work_fd = s->stdin_fd = s->cancel_fd = -1;
+        s->upper_fd = s->work_fd = s->stdin_fd = s->cancel_fd = s->disk_fd = -1;
         s->profile = KILN_PROFILE_BUILD;
         for (size_t i = 0; i < SANDBOX_COUNT(s->keep_fds); i++)
                 s->keep_fds[i] = -1;

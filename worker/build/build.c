@@ -248,6 +248,7 @@ static int run_init(
         run->s.kernel_release = p->toolchain->kernel_release;
         run->s.cpus = p->cpus ? p->cpus : p->toolchain->cpus;
         run->s.limits = p->limits;
+        run->s.disk_fd = b->home_fd;
         run->s.cancel_fd = b->context->cancel_fd;
         run->s.cwd = KILN_BUILD_HOME;
         run->s.output = build_output;
