@@ -226,7 +226,9 @@ function purls() {
     const all = [...d.packages.map((p) => p.externalRefs[0].referenceLocator), c.metadata.component.purl,
         ...c.components.map((p) => p.purl), ...c.formulation.flatMap((f) => f.components.map((p) => p.purl))];
     for (const purl of all) {
-        must(PackageURL.fromString(purl).toString() === purl, `${purl} is not canonical: ${PackageURL.fromString(purl)}`);
+        // packageurl-js leaves "+" in a version as it is; the specification wants it as %2B.
+        const canonical = PackageURL.fromString(purl).toString().replaceAll("+", "%2B");
+        must(canonical === purl, `${purl} is not canonical: ${canonical}`);
         must(PackageURL.fromString(purl).qualifiers?.arch, `${purl} has no arch`);
     }
     must(new Set(all).size * 2 === all.length, "SPDX and CycloneDX do not tell of the same packages");
