@@ -203,6 +203,25 @@ static void test_any_shape(void **state)
         assert_int_equal(out.len, 0);
 }
 
+/* Of a long log the end is what is seen. */
+static void test_long_log_folds(void **state)
+{
+        _cleanup_json_ json_t *j = json_pack("{s:s}", "verdict", "OK");
+        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT, log = KILN_BUF_INIT;
+        const char *folded, *tail;
+
+        for (int i = 0; i < 100; i++)
+                kiln_buf_printf(&log, "line %d\n", i);
+        assert_int_equal(kiln_report_write(j, NULL, log.data, &out), 0);
+        check_markup(out.data);
+        folded = strstr(out.data, "What came before");
+        tail = strstr(out.data, "log tail");
+        assert_true(folded && tail && folded < tail);
+        assert_true(strstr(out.data, "line 75\n") < tail);
+        assert_true(strstr(tail, "line 76\n") && strstr(tail, "line 99</pre>"));
+        assert_null(strstr(tail, "line 75"));
+}
+
 /* A phase of several rounds is one row with several bars, and what is written there is their sum. */
 static void test_rounds_share_a_row(void **state)
 {
@@ -240,6 +259,7 @@ int main(void)
                 cmocka_unit_test(test_failed_build),
                 cmocka_unit_test(test_hostile_strings),
                 cmocka_unit_test(test_any_shape),
+                cmocka_unit_test(test_long_log_folds),
                 cmocka_unit_test(test_rounds_share_a_row),
                 cmocka_unit_test(test_format),
         };

@@ -95,10 +95,29 @@ static void put_header(const json_t *result, const struct verdict *v, const char
         kiln_html_format(out, "</dl>\n</header>\n");
 }
 
+/* What a reader needs is at a log's end: so many lines are shown, the rest folds away above them. */
+#define LOG_LINES 24
+
 static void put_log(const char *title, const char *log, struct kiln_buf *out)
 {
-        kiln_html_format(out, "<h3>%s</h3>\n<pre class=\"log\" tabindex=\"0\">", title);
-        kiln_html_text(out, log, strlen(log));
+        const char *end = log + strlen(log), *p = end;
+        size_t lines = 0;
+
+        while (p > log && (p[-1] == '\n' || p[-1] == ' '))
+                p--;
+        end = p;
+        for (; p > log; p--)
+                if (p[-1] == '\n' && ++lines == LOG_LINES)
+                        break;
+        kiln_html_format(out, "<h3>%s</h3>\n", title);
+        if (p > log) {
+                kiln_html_format(out,
+                        "<details><summary>What came before</summary><pre class=\"log\" tabindex=\"0\">");
+                kiln_html_text(out, log, (size_t)(p - log));
+                kiln_html_format(out, "</pre></details>\n");
+        }
+        kiln_html_format(out, "<pre class=\"log tail\" tabindex=\"0\">");
+        kiln_html_text(out, p, (size_t)(end - p));
         kiln_html_format(out, "</pre>\n");
 }
 
