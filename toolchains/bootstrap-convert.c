@@ -32,7 +32,7 @@ static const char *const defines[] = {
         "__os_install_post %{nil}",
         "__spec_install_pre %{nil}",
         "_build_id_links none",
-        "_binary_payload w3.zstdio",
+        "_binary_payload w1.zstdio",
         "_buildhost kiln",
         "_buildshell /bin/sh",
         "use_source_date_epoch_as_buildtime 1",
@@ -209,7 +209,8 @@ static char *cache_path(
         struct bootstrap *b, const char *name, const struct kiln_digest *content, const struct kiln_buf *head)
 {
         const struct kiln_toml *script = kiln_toml_get(b->t.scripts, name),
-                               *links = kiln_toml_get(b->t.links, name);
+                               *links = kiln_toml_get(b->t.links, name),
+                               *drop = kiln_toml_get(b->t.drop_from, name);
         _cleanup_hasher_ struct kiln_hasher *h = kiln_hasher_new();
         struct kiln_digest recipe = kiln_digest_of(kiln_buf_str(head), head->len), key;
         char hex[KILN_DIGEST_HEX + 1];
@@ -220,6 +221,9 @@ static char *cache_path(
         kiln_hasher_update(h, recipe.bytes, KILN_DIGEST_BYTES);
         if (script && script->string)
                 kiln_hasher_update(h, script->string, strlen(script->string) + 1);
+        for (size_t i = 0; drop && i < drop->n_children; i++)
+                if (drop->children[i].string)
+                        kiln_hasher_update(h, drop->children[i].string, strlen(drop->children[i].string) + 1);
         for (size_t i = 0; links && i < links->n_children; i++) {
                 const struct kiln_toml *l = &links->children[i];
 

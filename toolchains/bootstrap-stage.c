@@ -177,8 +177,13 @@ static int make_links(struct bootstrap *b, const struct deb *d, const char *root
         return 0;
 }
 
-static bool is_dropped(const struct bootstrap *b, const char *path)
+static bool is_dropped(const struct bootstrap *b, const struct deb *d, const char *path)
 {
+        const struct kiln_toml *row = kiln_toml_get(b->t.drop_from, d->name);
+
+        for (size_t i = 0; row && i < row->n_children; i++)
+                if (row->children[i].string && fnmatch(row->children[i].string, path, 0) == 0)
+                        return true;
         for (size_t i = 0; i < kiln_strv_length(b->t.drop); i++) {
                 const char *p = b->t.drop[i];
 
@@ -190,7 +195,8 @@ static bool is_dropped(const struct bootstrap *b, const char *path)
 
 /* Lists what stays and removes what does not. *ret_kept: entries below this directory that stay. Directories
  * that were emptied by that go too; those that were empty from the start stay. */
-static int walk(struct bootstrap *b, int fd, const char *path, struct stage *s, size_t *ret_kept)
+static int walk(
+        struct bootstrap *b, const struct deb *d, int fd, const char *path, struct stage *s, size_t *ret_kept)
 {
         _cleanup_strv_ char **names = names_of(fd);
         size_t kept = 0;
@@ -214,10 +220,10 @@ static int walk(struct bootstrap *b, int fd, const char *path, struct stage *s, 
                         was_empty = kiln_strv_length(content) == 0;
                         *KILN_APPEND(s->entries, s->n_entries) =
                                 (struct entry){kiln_strdup(below), st.st_mode, false};
-                        r = walk(b, sub, below, s, &inside);
+                        r = walk(b, d, sub, below, s, &inside);
                         if (r < 0)
                                 return r;
-                        if (inside == 0 && (!was_empty || is_dropped(b, below))) {
+                        if (inside == 0 && (!was_empty || is_dropped(b, d, below))) {
                                 free(s->entries[before].path);
                                 s->n_entries = before;
                                 if (unlinkat(fd, names[i], AT_REMOVEDIR) < 0)
@@ -225,7 +231,7 @@ static int walk(struct bootstrap *b, int fd, const char *path, struct stage *s, 
                                 continue;
                         }
                         kept++;
-                } else if (is_dropped(b, below) || (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))) {
+                } else if (is_dropped(b, d, below) || (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))) {
                         if (unlinkat(fd, names[i], 0) < 0)
                                 return -errno;
                 } else {
@@ -304,7 +310,7 @@ int bootstrap_stage(struct bootstrap *b, const struct deb *d, struct stage *s, s
         r = make_links(b, d, s->root, err);
         if (r < 0)
                 return r;
-        r = walk(b, root, "", s, &kept);
+        r = walk(b, d, root, "", s, &kept);
         if (r == 0)
                 r = set_times(d, s, root);
         if (r < 0)

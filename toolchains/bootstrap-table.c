@@ -25,6 +25,7 @@ static const struct kiln_toml_field fields[] = {
         FIELD("own", STRV, true, own),
         FIELD("own-epoch", INTEGER, true, own_epoch_s),
         FIELD("drop", STRV, true, drop),
+        FIELD("drop-from", NODE, false, drop_from),
         FIELD("provides", NODE, true, provides),
         FIELD("requires", NODE, true, requires),
         FIELD("links", NODE, true, links),

@@ -25,7 +25,8 @@ struct table { /* toolchains/bootstrap/packages.toml */
         char *suite, *component, *architecture, *loader, *library_path, *python;
         char **install, **skip, **tools, **own, **drop;
         int64_t own_epoch_s;
-        const struct kiln_toml *provides, *requires, *links, *scripts, *toolchain; /* owned by root */
+        const struct kiln_toml *drop_from, *provides, *requires, *links, *scripts,
+                *toolchain; /* owned by root */
 };
 
 struct relation { /* one alternative of a Debian dependency, deb-control(5) */
