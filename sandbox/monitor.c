@@ -75,10 +75,14 @@ static void monitor_loop(struct setup *u, int init_pidfd)
         for (;;) {
                 if (poll(polled, SANDBOX_COUNT(polled), -1) < 0 && errno != EINTR)
                         break;
-                if (polled[2].revents && notify_answer(&notify) < 0)
+                /* Only what is there to read: with nobody left to listen to, receiving blocks for ever before
+                 * Linux 6.11 */
+                if (polled[2].revents & POLLIN) {
+                        if (notify_answer(&notify) < 0)
+                                polled[2].fd = -1;
+                } else if (polled[2].revents) {
                         polled[2].fd = -1;
-                else if (polled[2].revents & (POLLHUP | POLLERR) && !(polled[2].revents & POLLIN))
-                        polled[2].fd = -1;
+                }
                 if (polled[1].revents) {
                         struct message m;
                         int fds[2];

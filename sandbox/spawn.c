@@ -17,6 +17,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+/* How long the monitor may take to say its last word once PID 1 is gone. */
+#define MONITOR_WAIT_NS UINT64_C(5000000000)
+
 struct run {
         struct setup setup;
         const struct kiln_sandbox *s;
@@ -33,6 +36,7 @@ struct run {
         uint64_t last_output_ns;
         uint64_t last_second_ns; /* when the once-a-second limits were looked at */
         uint64_t disk_bytes;
+        uint64_t init_done_ns; /* when PID 1 was gone */
         bool mapped, executing, executed, exited, failed, killed, monitor_done, init_done;
         int fail_errnum;
 };
@@ -300,6 +304,12 @@ static int run_deadlines(struct run *r)
         uint64_t now = sandbox_now_ns(), next = UINT64_MAX;
         uint64_t start = r->executing ? r->result->exec_ns : r->start_ns;
 
+        if (r->init_done &&
+                !r->monitor_done) { /* it has one message left to send; without it, it is not waited for */
+                if (now - r->init_done_ns >= MONITOR_WAIT_NS)
+                        sandbox_pidfd_kill(r->monitor_pidfd, SIGKILL);
+                return (int)(MONITOR_WAIT_NS / 1000000);
+        }
         if (r->killed || r->init_done)
                 return -1;
         if (l->wall_s > 0) {
@@ -399,8 +409,10 @@ static void run_loop(struct run *r)
                 run_pump(r, r->errors, &p[ON_ERRORS]);
                 if (p[ON_CANCEL].revents)
                         run_cancel(r);
-                if (p[ON_INIT].revents)
+                if (p[ON_INIT].revents) {
                         r->init_done = true;
+                        r->init_done_ns = sandbox_now_ns();
+                }
                 if (p[ON_MONITOR].revents) {
                         r->monitor_done = true;
                         if (!r->init_done)
