@@ -17,8 +17,10 @@ static int limit_set(__rlimit_resource_t what, rlim_t soft, rlim_t hard)
         return setrlimit(what, &wanted);
 }
 
-int limits_apply(const struct kiln_sandbox_limits *l)
+int limits_apply(const struct kiln_sandbox_limits *l, bool cgroup)
 {
+        uint64_t slack = cgroup ? 64 : 0;
+
         /* 1, not 0: a core_pattern that pipes to a program of the host ignores the limit, except for 1
          * (core(5), and do_coredump() in fs/coredump.c) */
         if (limit_set(RLIMIT_CORE, 1, 1) < 0)
@@ -33,7 +35,7 @@ int limits_apply(const struct kiln_sandbox_limits *l)
                 return -1;
         /* counted per user namespace since Linux 5.14, so other sandboxes and the user's own session do not
          * matter */
-        if (l->pids > 0 && limit_set(RLIMIT_NPROC, l->pids, l->pids) < 0)
+        if (l->pids > 0 && limit_set(RLIMIT_NPROC, l->pids + slack, l->pids + slack) < 0)
                 return -1;
         return 0;
 }

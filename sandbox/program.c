@@ -193,7 +193,7 @@ static int program_setup(struct setup *u)
         umask(022);
         if ((n = descriptors_close(u)) < 0 ||
                 (n = TRY(u->hook, &u->err, "processor affinity", limits_affinity(s->cpus))) < 0 ||
-                (n = TRY(u->hook, &u->err, "rlimits", limits_apply(&s->limits))) < 0)
+                (n = TRY(u->hook, &u->err, "rlimits", limits_apply(&s->limits, u->cgroup))) < 0)
                 return n;
         setup_signals_reset();
         return seccomp_enter(u);

@@ -25,6 +25,7 @@ struct setup {
         int program_fd; /* the program's end of it */
         int exec_fd;    /* write end of a close-on-exec pipe only the program holds in the end */
         pid_t caller;
+        bool cgroup;                   /* the run has one */
         struct kiln_sandbox_error err; /* where the process at hand collects its failure */
 
         /* during set-up in PID 1 */

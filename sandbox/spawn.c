@@ -421,6 +421,30 @@ static void run_loop(struct run *r)
         }
 }
 
+/* The other end of the control socket is open as long as any process of the run but the program is there: its
+ * end is theirs, even of those that a killed monitor left to init. Reads what was sent in the last moment on
+ * the way. */
+static void processes_wait(struct run *r)
+{
+        struct pollfd p = {r->setup.caller_fd, POLLIN, 0};
+        struct message m;
+        int fds[2];
+
+        sandbox_close(&r->setup.control_fd);
+        while (run_message(r))
+                ;
+        for (int tries = 0; tries < 50 && r->monitor > 0; tries++) {
+                int n = message_recv(r->setup.caller_fd, &m, fds);
+
+                sandbox_close(&fds[0]);
+                sandbox_close(&fds[1]);
+                if (n < 0 && n != -EAGAIN)
+                        break;
+                if (n == -EAGAIN)
+                        poll(&p, 1, 100);
+        }
+}
+
 /* Waits until nothing is left, and turns the evidence into the result. */
 static void run_finish(struct run *r)
 {
@@ -441,8 +465,7 @@ static void run_finish(struct run *r)
                 while (wait4(r->monitor, NULL, 0, &usage) < 0 && errno == EINTR)
                         ;
         }
-        while (run_message(r)) /* what was sent in the last moment */
-                ;
+        processes_wait(r);
         if (r->executing && !r->failed)
                 r->executed = true;
         if (!r->exited) { /* killed: the monitor's own usage holds everything it and PID 1 have waited for */
@@ -597,6 +620,7 @@ int sandbox_run_hooked(const struct kiln_sandbox *s, const struct step_hook *hoo
         u->policy = seccomp_policy(s->profile, s->idmap.mode == KILN_ID_SINGLE, s->kernel_release != NULL);
         if (n == 0)
                 n = cgroup_make(s, hook, &r.cgroup, r.err);
+        u->cgroup = r.cgroup.dir_fd >= 0;
         if (n == 0)
                 n = run_start(&r);
         if (n == 0)

@@ -89,9 +89,10 @@ cat >/bin/setuidgid <<'EOF'
 #!/bin/sh
 user=$1
 shift
-exec su -p "$user" -s /bin/sh -c 'exec "$@"' sh "$@"
+exec su -p -s /bin/sh -- "$user" -c 'exec "$@"' sh "$@"
 EOF
 chmod 755 /bin/setuidgid
+echo
 limits root /sys/fs/cgroup env
 chmod 755 /root
 # an ordinary user with a delegated cgroup, alone in it; no range of ids
