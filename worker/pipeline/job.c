@@ -330,6 +330,19 @@ static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_e
         return kiln_lock_parse(kiln_buf_str(&text), text.len, "the request's lock", ret, err);
 }
 
+/* A lock of another toolchain would be built with this one's macros: neither's packages. */
+static int check_lock(struct kiln_job *j, const struct kiln_lock *lock, struct kiln_error *err)
+{
+        if (strcmp(lock->toolchain, j->toolchain->name) == 0 &&
+                kiln_digest_equal(&lock->toolchain_digest, &j->toolchain->digest))
+                return 0;
+        kiln_error_set(err, KILN_BAD_INPUT, 0, "building with a lock", j->srpm->nvr,
+                "the lock was made with another definition of toolchain %s", lock->toolchain);
+        kiln_error_advise(
+                err, "Make a new one with `kiln lock`, or take the definition the lock was made with.");
+        return -EINVAL;
+}
+
 /* Fetches what the lock names and opens its layers. A round is recorded unless it is the bare base (before ==
  * lock). */
 static int open_round(struct kiln_job *j, struct kiln_lock *lock, char *const *requirements,
@@ -469,6 +482,8 @@ int kiln_job_prepare(struct kiln_job *j, struct kiln_error *err)
 
         if (pinned) {
                 r = pinned_lock(j, &j->lock, err);
+                if (r == 0)
+                        r = check_lock(j, j->lock, err);
                 if (r == 0)
                         r = open_round(j, j->lock, NULL, NULL, err);
         } else {

@@ -87,6 +87,16 @@ static json_t *limits_json(const struct kiln_job *j)
                 (json_int_t)l->disk_bytes, "hard", l->hard, "cgroup", kiln_build_usage(j->build)->cgroup);
 }
 
+/* What a rebuild from the provenance alone needs besides the dependencies: how they make up the lock. */
+static json_t *internal_json(const struct kiln_job *j)
+{
+        struct kiln_digest d = kiln_lock_digest(j->lock);
+        _cleanup_free_ char *hex = record_hex(&d);
+
+        return json_pack("{s:{s:s, s:b, s:s}, s:I}", "lock", "arch", j->lock->arch, "full", j->lock->full,
+                "sha256", hex, "sourceDateEpoch", (json_int_t)j->epoch_s);
+}
+
 static int open_signer(const struct kiln_job *j, struct kiln_signer **ret, struct kiln_error *err)
 {
         switch (j->request->signing ? j->request->signing->mode : KILN__V1__SIGNING__MODE__LOCAL) {
@@ -171,7 +181,7 @@ static int attest(
         const Kiln__V1__BuildResult *so_far = record_result(j->record);
         _cleanup_(kiln_signer_freep) struct kiln_signer *signer = NULL;
         _cleanup_(kiln_attest_result_freep) struct kiln_attest_result *result = NULL;
-        _cleanup_json_ json_t *request = NULL, *limits = limits_json(j);
+        _cleanup_json_ json_t *request = NULL, *limits = limits_json(j), *internal = internal_json(j);
         _cleanup_free_ struct kiln_attest_package *packages = kiln_calloc(j->n_built, sizeof(*packages));
         struct kiln_attest_policy policies[2];
         struct kiln_attest_denied denied[KILN_ARRAY_SIZE(((struct kiln_build_usage *)0)->denied)];
@@ -214,6 +224,7 @@ static int attest(
                 return r;
         tests[0].warned = isa->warnings[0] != NULL;
         in.request = request;
+        in.internal = internal;
         if (kiln_digest_from_hex(j->build_digest, &in.build_digest) < 0)
                 return kiln_error_set(err, KILN_INFRA, 0, "attesting", j->srpm->nvr, "no build digest");
         for (size_t i = 0; i < j->n_built; i++)
