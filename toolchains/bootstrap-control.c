@@ -221,12 +221,10 @@ static int deb_compare(const void *x, const void *y)
 
 int bootstrap_control_read(struct bootstrap *b, struct kiln_error *err)
 {
-        for (size_t i = 0; i < b->n_debs; i++) {
-                int r = control_read(b, &b->debs[i], err);
+        int r = bootstrap_each(b, control_read, false, err);
 
-                if (r < 0)
-                        return r;
-        }
+        if (r < 0)
+                return r;
         qsort(b->debs, b->n_debs, sizeof(*b->debs), deb_compare);
         for (size_t i = 1; i < b->n_debs; i++)
                 if (strcmp(b->debs[i - 1].name, b->debs[i].name) == 0) {

@@ -9,22 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define THREADS_MAX 8
-
-struct jobs { /* shared by the converting threads */
-        struct bootstrap *b;
-        atomic_size_t next;
-        atomic_size_t done;
-        size_t total;
-        atomic_bool failed;
-        struct kiln_error *err; /* the first failure; under b->lock */
-        int result;
-};
 
 /* Settings that must not come from the host, and those the payload's bytes depend on. */
 static const char *const defines[] = {
@@ -268,7 +255,16 @@ static int publish(const char *partial, const char *final, struct kiln_error *er
         return 0;
 }
 
-static int convert_deb(struct bootstrap *b, const struct deb *d, struct kiln_error *err)
+/* Not kiln_file_write(): nobody needs it after a crash, and its fsyncs would take longer than some packages.
+ */
+static int write_spec(const char *path, const struct kiln_buf *text)
+{
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+        return fd < 0 ? -errno : kiln_fd_write(fd, text->data, text->len);
+}
+
+static int convert_deb(struct bootstrap *b, struct deb *d, struct kiln_error *err)
 {
         _cleanup_free_ char *root = kiln_asprintf("%s/%s.root", b->work_dir, d->name);
         _cleanup_free_ char *spec_path = kiln_asprintf("%s/%s.spec", b->work_dir, d->name);
@@ -277,6 +273,8 @@ static int convert_deb(struct bootstrap *b, const struct deb *d, struct kiln_err
         struct stage s = {0};
         int r;
 
+        if (d->skip)
+                return 0;
         spec_head(b, d, &spec);
         final = cache_path(b, d->name, &d->digest, &spec);
         if (kiln_file_exists(AT_FDCWD, final))
@@ -298,7 +296,7 @@ static int convert_deb(struct bootstrap *b, const struct deb *d, struct kiln_err
         }
         if (r == 0) {
                 spec_tail(b, d, &s, &spec);
-                r = kiln_file_write(AT_FDCWD, spec_path, kiln_buf_str(&spec), spec.len, 0644);
+                r = write_spec(spec_path, &spec);
                 if (r < 0)
                         kiln_error_set(err, KILN_INFRA, -r, BOOTSTRAP_DOING, spec_path, "cannot write it");
         }
@@ -339,71 +337,16 @@ static int convert_own(
         return r == 0 ? collect(b, final, err) : r;
 }
 
-static void *convert_thread(void *arg)
-{
-        struct jobs *j = arg;
-
-        while (!atomic_load(&j->failed)) {
-                size_t i = atomic_fetch_add(&j->next, 1), done;
-                _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
-                int r = 0;
-
-                if (i >= j->b->n_debs)
-                        break;
-                if (!j->b->debs[i].skip)
-                        r = convert_deb(j->b, &j->b->debs[i], &err);
-                pthread_mutex_lock(&j->b->lock);
-                if (r < 0 && !atomic_exchange(&j->failed, true)) {
-                        j->result = r;
-                        *j->err = err;
-                        err = (struct kiln_error)KILN_ERROR_INIT;
-                }
-                done = atomic_fetch_add(&j->done, 1) + 1;
-                kiln_sink_progress(&j->b->c->sink, BOOTSTRAP_PHASE, j->b->debs[i].name, done, j->total);
-                pthread_mutex_unlock(&j->b->lock);
-        }
-        return NULL;
-}
-
-static size_t thread_count(void)
-{
-        cpu_set_t set;
-        int n;
-
-        if (sched_getaffinity(0, sizeof(set), &set) < 0)
-                return 1;
-        n = CPU_COUNT(&set);
-        return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (size_t)n;
-}
-
 int bootstrap_convert(struct bootstrap *b, struct kiln_error *err)
 {
-        _cleanup_error_ struct kiln_error failure = KILN_ERROR_INIT;
-        struct jobs j = {.b = b, .total = b->n_debs, .err = &failure};
-        pthread_t threads[THREADS_MAX];
-        size_t n = thread_count(), started = 0;
         struct kiln_digest recipe;
         int r = bootstrap_recipe_digest(b, &recipe, err);
 
         for (size_t i = 0; r == 0 && i < kiln_strv_length(b->t.own); i++)
                 r = convert_own(b, b->t.own[i], &recipe, err);
-        if (r < 0)
-                return r;
-        while (started < n && pthread_create(&threads[started], NULL, convert_thread, &j) == 0)
-                started++;
-        if (started == 0)
-                convert_thread(&j);
-        for (size_t i = 0; i < started; i++)
-                pthread_join(threads[i], NULL);
-        if (atomic_load(&j.failed)) {
-                if (err) {
-                        kiln_error_clear(err);
-                        *err = failure;
-                        failure = (struct kiln_error)KILN_ERROR_INIT;
-                }
-                return j.result;
-        }
-        if (b->rpms)
+        if (r == 0)
+                r = bootstrap_each(b, convert_deb, true, err);
+        if (r == 0 && b->rpms)
                 qsort(b->rpms, kiln_strv_length(b->rpms), sizeof(*b->rpms), kiln_strcmp_ptr);
-        return 0;
+        return r;
 }

@@ -92,7 +92,13 @@ int bootstrap_tools_prepare(struct bootstrap *b, struct kiln_error *err);
 int bootstrap_tools_run(struct bootstrap *b, const char *program, const char *const *args, int64_t epoch_s,
         const struct kiln_buf *in, struct kiln_buf *out, struct kiln_buf *errors);
 
-/* Converts everything, two or more at a time, into b->rpms. */
+/* Runs step for every package, several at a time; the first failure ends it. The sink is called by one thread
+ * at a time. */
+int bootstrap_each(struct bootstrap *b,
+        int (*step)(struct bootstrap *b, struct deb *d, struct kiln_error *err), bool progress,
+        struct kiln_error *err);
+
+/* Converts everything into b->rpms. */
 int bootstrap_convert(struct bootstrap *b, struct kiln_error *err);
 
 struct entry {      /* of a staged tree, sorted by path */
