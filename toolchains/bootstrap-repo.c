@@ -124,7 +124,8 @@ static int write_definition(struct bootstrap *b, const char *repo, bool is_signe
         kiln_digest_to_hex(&digest, hex);
         kiln_buf_puts(&out,
                 "# Made by `kiln toolchain bootstrap`; the next run replaces it.\nname = \"bootstrap\"\n"
-                "arch = \"x86_64\"\ncompatible-arches = [\"x86_64\", \"noarch\"]\n");
+                "arch = \"x86_64\"\ncompatible-arches = [\"x86_64\", \"noarch\"]\n"
+                "cpus = 2\n"); /* what any host can show: nproc must say the same everywhere */
         for (size_t i = 0; i < b->t.toolchain->n_children; i++) {
                 const struct kiln_toml *n = &b->t.toolchain->children[i];
 

@@ -82,7 +82,7 @@ static void judge_file(struct kiln_job *j, const json_t *file, const json_t *exp
                 if (strcmp(w, "above") == 0 || strcmp(w, "unreadable") == 0) {
                         failed = true;
                         record_finding(j->record, true, "isa.above", name, "%s", why ? why : w);
-                } else if (strcmp(w, "unused") == 0) {
+                } else if (strcmp(w, "level-unused") == 0) {
                         record_finding(j->record, false, "isa.unused-level", name,
                                 "has code, but no instruction of level %s",
                                 kiln_isa_level_name(j->params.isa));

@@ -69,6 +69,7 @@ static int check_host(struct kiln_job *j, struct kiln_error *err)
         enum kiln_isa_level host = kiln_isa_host_level(),
                             wanted = (enum kiln_isa_level)j->request->build->isa;
         struct kiln_sandbox_error serr = {0};
+        unsigned cpus;
 
         if (host < wanted) {
                 kiln_error_set(err, KILN_REFUSED, 0, "checking", "this host",
@@ -82,6 +83,11 @@ static int check_host(struct kiln_job *j, struct kiln_error *err)
         if (kiln_idmap_find(KILN_ID_AUTO, &j->idmap, &serr) < 0)
                 return kiln_error_from_sandbox(err, &serr, "looking for", "a mapping of user ids");
         record_set(&record_result(j->record)->id_mode, kiln_id_mode_name(j->idmap.mode));
+        cpus = j->request->build->cpus ? j->request->build->cpus : j->toolchain->cpus;
+        if (cpus > record_result(j->record)->host->cpus)
+                record_finding(j->record, false, "host.cpus", NULL,
+                        "the build asks to see %u CPUs, this host can show %u: nproc tells the smaller number", cpus,
+                        record_result(j->record)->host->cpus);
         return 0;
 }
 
