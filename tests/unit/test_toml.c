@@ -34,6 +34,8 @@ static void bad_texts(void **state)
                 {"a.b = 1\na.b.c = 2", 2},
                 {"a = 1 b = 2", 1},
                 {"= 1", 1},
+                {"\xef\xbb\xb7\n", 1}, /* U+FEF7, which is no white space */
+                {"\xe2\x80\xb1 = 1", 1},
                 {"a = tru", 1},
                 {"a = [1, ", 0},
                 {"a = {b = 1", 0},
