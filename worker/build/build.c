@@ -415,6 +415,18 @@ static int rpmbuild_failed(struct kiln_build *b, enum kiln_verdict verdict, cons
         return -EIO;
 }
 
+/* Reads a package that a build made: what is wrong with it is the build's fault, not a download's. */
+static int output_open(int fd, const char *name, struct kiln_rpm **ret, struct kiln_error *err)
+{
+        _cleanup_error_ struct kiln_error why = KILN_ERROR_INIT;
+        int r = kiln_rpm_open(fd, name, NULL, ret, &why);
+
+        if (r < 0)
+                kiln_error_set(err, why.verdict == KILN_BAD_INPUT ? KILN_BUILD_FAILED : why.verdict, 0,
+                        "reading what the build made", name, "%s", why.cause);
+        return r;
+}
+
 /* The one file with this ending in a directory below the build directory, opened. */
 static int find_output(struct kiln_build *b, const char *dir, const char *ending, struct kiln_rpm **ret,
         struct kiln_error *err)
@@ -442,7 +454,7 @@ static int find_output(struct kiln_build *b, const char *dir, const char *ending
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return kiln_error_set(
                         err, KILN_BUILD_FAILED, 0, "reading", dir, "rpmbuild left no *%s there", ending);
-        return kiln_rpm_open(fd, found, NULL, ret, err);
+        return output_open(fd, found, ret, err);
 }
 
 int kiln_build_source(
@@ -544,7 +556,7 @@ static int collect_one(int dir_fd, const char *name, struct kiln_built *into, st
         into->fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (into->fd < 0 || fstat(into->fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return kiln_error_set(err, KILN_BUILD_FAILED, 0, "collecting", name, "not a regular file");
-        r = kiln_rpm_open(into->fd, name, NULL, &into->rpm, err);
+        r = output_open(into->fd, name, &into->rpm, err);
         if (r < 0)
                 return r;
         expected = kiln_asprintf("%s.%s.rpm", into->rpm->nvr, into->rpm->source ? "src" : into->rpm->arch);

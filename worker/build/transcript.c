@@ -15,8 +15,13 @@ static const struct {
         {"%check", "check"},
 };
 
-static void begin(struct transcript *t, const char *phase)
+#define SECTION_FILES (sizeof(sections) / sizeof(sections[0]))
+
+static void begin(struct transcript *t, size_t section, const char *phase)
 {
+        if (t->seen & 1u << section)
+                return;
+        t->seen |= 1u << section;
         if (t->phase)
                 t->phase(t->ctx, phase);
 }
@@ -30,12 +35,12 @@ static void line_end(struct transcript *t)
                 *close = '\0';
                 snprintf(t->section, sizeof(t->section), "%s", line + 10);
                 t->command[0] = '\0';
-                for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+                for (size_t i = 0; i < SECTION_FILES; i++)
                         if (strcmp(sections[i].section, t->section) == 0)
-                                begin(t, sections[i].phase);
+                                begin(t, i, sections[i].phase);
         } else if (strncmp(line, "Processing files: ", 18) == 0) {
                 if (strcmp(t->section, "files") != 0)
-                        begin(t, "package");
+                        begin(t, SECTION_FILES, "package");
                 snprintf(t->section, sizeof(t->section), "files");
                 snprintf(t->command, sizeof(t->command), "%.255s", line + 18);
         } else if (strncmp(line, "+ ", 2) == 0) {
@@ -66,6 +71,7 @@ void transcript_feed(struct transcript *t, const char *data, size_t len)
 void transcript_reset(struct transcript *t)
 {
         t->line_len = 0;
+        t->seen = 0;
         t->section[0] = t->command[0] = t->error[0] = '\0';
         kiln_buf_reset(&t->tail);
 }

@@ -1,7 +1,8 @@
 /* Reads along with what rpmbuild prints: which section runs, which command ran last, the last lines. Not for
  * other rooms.
  *
- * A build can print whatever it likes: it can lie about its own phase times, and that is all. */
+ * A build can print whatever it likes: it can lie about its own phase times, and that is all. Each section
+ * begins once a run, so that lying costs no memory. */
 #pragma once
 
 #include "worker/base/buf.h"
@@ -19,6 +20,7 @@ struct transcript {
         char command[256]; /* the last line of the shell's trace, without "+ " */
         char error[512];   /* the last "error: …" line */
         struct kiln_buf tail;
+        unsigned seen; /* a bit for each section that has begun */
 };
 
 void transcript_feed(struct transcript *t, const char *data, size_t len);
