@@ -104,6 +104,15 @@ void kiln_build_close(struct kiln_build *b)
         free(b);
 }
 
+int kiln_build_intact(const struct kiln_build *b)
+{
+        struct stat st;
+
+        if (fstat(b->lease_fd, &st) < 0)
+                return -errno;
+        return st.st_nlink > 0 ? 0 : -ESTALE;
+}
+
 int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err)
 {
         _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "build");

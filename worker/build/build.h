@@ -59,6 +59,9 @@ int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params
 void kiln_build_close(struct kiln_build *b);
 KILN_DEFINE_CLEANUP(struct kiln_build *, kiln_build_close)
 
+/* 0, or -ESTALE when somebody removed the scratch directory of a running build. */
+int kiln_build_intact(const struct kiln_build *b);
+
 /* Removes scratch directories whose owner died. */
 int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err);
 

@@ -3,6 +3,7 @@
 
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
+#include "worker/buildroot/seal.h"
 #include "worker/buildroot/unpack.h"
 
 #include <dirent.h>
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 
 /* Raised whenever the same inputs would give another tree. */
-#define LAYER_FORMAT 1
+#define LAYER_FORMAT 2
 #define PACKAGES_DIR "/run/kiln/packages"
 #define LOG_TAIL_BYTES 4096
 #define INSTALL_DISK_BYTES ((uint64_t)64 << 30)
@@ -259,7 +260,7 @@ static int rpm_install(
         return run_inside(j, &s, "installing the packages of", err);
 }
 
-static int layer_fill(struct layer_job *j, int dir_fd, struct kiln_error *err)
+static int layer_fill(struct layer_job *j, int dir_fd, int lease_fd, struct kiln_error *err)
 {
         _cleanup_close_ int root = -1, work = -1, packages = -1;
         _cleanup_strv_ char **paths = kiln_calloc(j->n_packages + 1, sizeof(*paths));
@@ -304,9 +305,71 @@ static int layer_fill(struct layer_job *j, int dir_fd, struct kiln_error *err)
                 return r;
         kiln_idmap_rmtree(j->map, dir_fd, "work", &serr);
         r = kiln_tree_remove(dir_fd, "packages");
+        if (r == 0)
+                r = seal_write(j->map, root, lease_fd);
         if (r == 0 && syncfs(dir_fd) < 0)
                 r = -errno;
         return r < 0 ? kiln_error_set(err, KILN_INFRA, r, "finishing", "a layer", "sync") : 0;
+}
+
+/* Nobody finds it any more; who has it open keeps it until the next collection. */
+static int layer_put_aside(int layers_fd, const char *key)
+{
+        _cleanup_free_ char *aside = NULL;
+        int fd = kiln_dir_make_temp(layers_fd, ".old-", &aside);
+
+        if (fd < 0)
+                return fd;
+        close(fd);
+        /* Over an empty directory. */
+        if (renameat(layers_fd, key, layers_fd, aside) == 0)
+                return 0;
+        int r = errno == ENOENT ? 0 : -errno;
+        (void)unlinkat(layers_fd, aside, AT_REMOVEDIR);
+        return r;
+}
+
+/* Another process may have been faster; what is there without a lease is what somebody left of a layer. */
+static int layer_place(int layers_fd, const char *name, const char *key)
+{
+        for (int tries = 0; tries < 3; tries++) {
+                _cleanup_close_ int root = -1, lease = -1;
+                int r;
+
+                if (renameat2(layers_fd, name, layers_fd, key, RENAME_NOREPLACE) == 0)
+                        return 0;
+                if (errno != EEXIST)
+                        return -errno;
+                r = layer_lease(layers_fd, key, &root, &lease);
+                if (r != -ENOENT)
+                        return r;
+                r = layer_put_aside(layers_fd, key);
+                if (r < 0)
+                        return r;
+        }
+        return -EBUSY;
+}
+
+/* What a process that died left of a layer in the making. The lease's holder is alive. */
+static void layers_sweep(const struct layer_job *j, int layers_fd)
+{
+        int scan = openat(layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = scan < 0 ? NULL : fdopendir(scan);
+        struct kiln_sandbox_error serr;
+        struct dirent *de;
+
+        while (d && (de = readdir(d))) {
+                _cleanup_free_ char *path = kiln_asprintf("%s/lease", de->d_name);
+                _cleanup_close_ int lease = -1;
+
+                if (strncmp(de->d_name, ".new-", 5) != 0 && strncmp(de->d_name, ".old-", 5) != 0)
+                        continue;
+                lease = openat(layers_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+                if (lease >= 0 && flock(lease, LOCK_EX | LOCK_NB) == 0)
+                        kiln_idmap_rmtree(j->map, layers_fd, de->d_name, &serr);
+        }
+        if (d)
+                closedir(d);
 }
 
 /* Makes the layer aside and renames it to its key. */
@@ -317,6 +380,7 @@ static int layer_make(struct layer_job *j, int layers_fd, const char *key, struc
         struct kiln_sandbox_error serr = {0};
         int r;
 
+        layers_sweep(j, layers_fd);
         if (dir < 0)
                 return kiln_error_set(
                         err, KILN_INFRA, dir, "making", "a layer's directory", "below the cache");
@@ -324,9 +388,12 @@ static int layer_make(struct layer_job *j, int layers_fd, const char *key, struc
         if (lease < 0 || flock(lease, LOCK_EX | LOCK_NB) < 0)
                 r = kiln_error_set(err, KILN_INFRA, errno, "making", "a layer's lease", "below the cache");
         else
-                r = layer_fill(j, dir, err);
-        if (r == 0 && renameat2(layers_fd, name, layers_fd, key, RENAME_NOREPLACE) < 0 && errno != EEXIST)
-                r = kiln_error_set(err, KILN_INFRA, errno, "finishing", "a layer", "rename");
+                r = layer_fill(j, dir, lease, err);
+        if (r == 0) {
+                r = layer_place(layers_fd, name, key);
+                if (r < 0)
+                        kiln_error_set(err, KILN_INFRA, r, "finishing", "a layer", "rename");
+        }
         if (r < 0 || kiln_file_exists(layers_fd, name)) {
                 kiln_idmap_rmtree(j->map, layers_fd, name, &serr);
                 return r;
@@ -357,6 +424,8 @@ static int layer_get(struct layer_job *j, int layers_fd, const struct kiln_lock 
         into->lower_fds[0] = root;
         into->lease_fds[0] = lease;
         into->n_layers++;
+        memmove(into->keys[1], into->keys[0], sizeof(into->keys) - sizeof(into->keys[0]));
+        memcpy(into->keys[0], key, sizeof(key));
         memcpy(into->key, key, sizeof(key));
         return 0;
 }
@@ -406,6 +475,29 @@ int kiln_root_open(const struct kiln_context *c, struct kiln_store *s, const str
                 return r;
         *ret = root;
         kiln_root_init(&root);
+        return 0;
+}
+
+int kiln_root_check(const struct kiln_context *c, const struct kiln_root *root, const struct kiln_idmap *map,
+        struct kiln_error *err)
+{
+        _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "layers");
+
+        for (size_t i = 0; i < root->n_layers; i++) {
+                int r = seal_check(map, root->lower_fds[i], root->lease_fds[i]);
+                _cleanup_close_ int layers_fd = -1;
+
+                if (r == 0)
+                        continue;
+                layers_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (layers_fd >= 0 && r == -ESTALE)
+                        layer_put_aside(layers_fd, root->keys[i]);
+                kiln_error_set(err, KILN_INFRA, -r, "checking layer", root->keys[i],
+                        r == -ESTALE ? "a part of it was removed while it was built with"
+                                     : "cannot be counted");
+                kiln_error_advise(err, "Run the same command again: the layer is made anew.");
+                return r;
+        }
         return 0;
 }
 

@@ -6,8 +6,9 @@
  * written again. Two processes that make the same layer at once both succeed, one of them in vain. Layers
  * belong to one host user.
  *
- * Below <cache>/layers: <key>/root (the tree, owned by mapped ids), <key>/lease (flock: shared while in use),
- * .new-… (being made, its lease held exclusively; without a holder it is rubbish). */
+ * Below <cache>/layers: <key>/root (the tree, owned by mapped ids), <key>/lease (flock: shared while in use;
+ * how many entries the tree has), .new-… (being made, its lease held exclusively; without a holder it is
+ * rubbish). */
 #pragma once
 
 #include "sandbox/sandbox.h"
@@ -22,7 +23,8 @@ struct kiln_root {
         int lease_fds[KILN_ROOT_LAYERS_MAX];
         size_t n_layers;
         char key[KILN_DIGEST_HEX + 1]; /* of the topmost */
-        bool cached;                   /* nothing had to be installed */
+        char keys[KILN_ROOT_LAYERS_MAX][KILN_DIGEST_HEX + 1];
+        bool cached; /* nothing had to be installed */
 };
 void kiln_root_init(struct kiln_root *r);
 void kiln_root_close(struct kiln_root *r); /* gives up the leases */
@@ -40,6 +42,12 @@ struct kiln_root_log {
 int kiln_root_open(const struct kiln_context *c, struct kiln_store *s, const struct kiln_toolchain *t,
         const struct kiln_lock *lock, const struct kiln_idmap *map, const struct kiln_root_log *log,
         struct kiln_root *ret, struct kiln_error *err);
+
+/* At the end of a build: whether the layers still hold all that they were finished with. -ESTALE (verdict
+ * INFRA) when somebody removed a part meanwhile: what was built is not to be believed, success or failure.
+ * The layer is put aside, so that the next build makes it again. */
+int kiln_root_check(const struct kiln_context *c, const struct kiln_root *r, const struct kiln_idmap *map,
+        struct kiln_error *err);
 
 /* A lock of the base alone: what a spec is parsed in before its BuildRequires are known. */
 struct kiln_lock *kiln_lock_base(const struct kiln_lock *l);

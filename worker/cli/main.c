@@ -13,6 +13,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The commands whose file exists, in the order of kiln --help; made by meson.build. */
 static const struct kiln_command *const commands[] = {
@@ -148,6 +149,9 @@ static int run(const struct kiln_command *command, int argc, char **argv)
 int main(int argc, char **argv)
 {
         open_standard();
+        /* Mapped ids read what is made below the cache, and no caller's umask may show in a package. What is
+         * secret has its mode spelled out. */
+        umask(022);
         setlocale(LC_CTYPE, "C.UTF-8"); /* file names are bytes in UTF-8, whatever the user's locale */
 
         if (argc < 2) {

@@ -369,6 +369,31 @@ static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err
         return r;
 }
 
+/* A build whose layers or scratch directory somebody removed meanwhile neither succeeded nor failed: what it
+ * missed is not the package's fault. */
+static int check_caches(struct kiln_job *j, int r, struct kiln_error *err)
+{
+        _cleanup_error_ struct kiln_error why = KILN_ERROR_INIT;
+        int n = 0;
+
+        if (r < 0 && err->verdict != KILN_BUILD_FAILED && err->verdict != KILN_BAD_INPUT &&
+                err->verdict != KILN_INFRA)
+                return r;
+        if (j->build && kiln_build_intact(j->build) < 0) {
+                n = kiln_error_set(&why, KILN_INFRA, ESTALE, "building", j->srpm->nvr,
+                        "the scratch directory below %s was removed meanwhile", j->context->cache_dir);
+                kiln_error_advise(&why, "Run the same command again.");
+        } else if (j->root.n_layers) {
+                n = kiln_root_check(j->context, &j->root, &j->idmap, &why);
+        }
+        if (n == 0)
+                return r;
+        kiln_error_clear(err);
+        *err = why;
+        why = (struct kiln_error)KILN_ERROR_INIT;
+        return n;
+}
+
 /* The outcome is INFRA when even the result could not be written: nobody must believe in it. */
 static void failed_late(struct kiln_job *j, const struct kiln_error *err)
 {
@@ -400,7 +425,7 @@ Kiln__V1__BuildResult *kiln_pipeline_run(
                         "the request names no directory");
         }
         if (r == 0 && late_r == 0)
-                r = run(j, &p, err);
+                r = check_caches(j, run(j, &p, err), err);
         if (j->build)
                 record_usage(j->record, kiln_build_usage(j->build));
         if (r < 0) {
