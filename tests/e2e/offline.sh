@@ -94,6 +94,7 @@ for phase in root build; do
         got=0
         "$here/run-alone.py" --at "^$phase: started" 'KILL' "$work/log" "$kiln" rebuild -t e2e -o "$work/cut-$phase" "$slow" >/dev/null || got=$?
         is "kill -9 in phase $phase leaves no process" 137 "$got"
+        rm -f "$KILN_CACHE"/store/lease/* # empty files that only a collection sweeps
         verdict "  and the next run works" 0 OK '' "$slow"
         is "  and gives the same" "$wanted_slow" "$(outputs "$last_out")"
         got=0

@@ -1,10 +1,12 @@
 #!/bin/bash
+# shellcheck disable=SC2034
 # What the tests of the pipeline share: a small toolchain (no compiler) over the bootstrap repository, tiny source
 # packages, and a look at what a run left behind. Sourced by bash.
 set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-kiln=$(realpath "${KILN:?the program to test}")
+: "${KILN:?the program to test}"
+kiln=$(realpath "$KILN")
 top=$(realpath "${KILN_TOP:-$here/../..}")
 work=$(mktemp -d /var/tmp/kiln-e2e.XXXXXX)
 failed=0

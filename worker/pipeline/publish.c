@@ -8,12 +8,34 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define RESULT_NAME "result.json"
+#define STAGE_PREFIX ".kiln-"
 
 /* Names that may hold other bytes after another run of the same request. */
 static const char *const volatile_names[] = {".intoto.jsonl", ".log.zst", "report.html", RESULT_NAME};
+
+/* What killed runs left in this directory: nobody holds its lock. */
+static void stages_sweep(int out_fd)
+{
+        int scan = openat(out_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = scan < 0 ? NULL : fdopendir(scan);
+        struct dirent *de;
+
+        while (d && (de = readdir(d))) {
+                _cleanup_close_ int fd = -1;
+
+                if (strncmp(de->d_name, STAGE_PREFIX, strlen(STAGE_PREFIX)) != 0)
+                        continue;
+                fd = openat(out_fd, de->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+                        kiln_tree_remove(out_fd, de->d_name);
+        }
+        if (d)
+                closedir(d);
+}
 
 int publication_open(struct publication *p, const char *directory, struct kiln_error *err)
 {
@@ -22,7 +44,13 @@ int publication_open(struct publication *p, const char *directory, struct kiln_e
                 return kiln_error_set(
                         err, KILN_INFRA, p->out_fd, "making the result directory", directory, "mkdir");
         p->out = kiln_strdup(directory);
-        p->stage_fd = kiln_dir_make_temp(p->out_fd, ".kiln-", &p->stage);
+        /* So that nobody takes a stage for a dead one's between its making and its locking. */
+        flock(p->out_fd, LOCK_EX);
+        stages_sweep(p->out_fd);
+        p->stage_fd = kiln_dir_make_temp(p->out_fd, STAGE_PREFIX, &p->stage);
+        if (p->stage_fd >= 0)
+                flock(p->stage_fd, LOCK_EX);
+        flock(p->out_fd, LOCK_UN);
         if (p->stage_fd < 0)
                 return kiln_error_set(
                         err, KILN_INFRA, p->stage_fd, "writing to the result directory", directory, "mkdir");
