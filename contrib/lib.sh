@@ -49,9 +49,21 @@ xz-utils                  xz
 zstd                      zstd
 git                       git-core
 python3                   python3
+python3-protobuf          python3-protobuf
+libc6-dev                 glibc-static
 ca-certificates           ca-certificates
 debian-archive-keyring    debian-keyring
 -                         apt
+"
+
+# What only contrib/check --full needs besides.
+full_packages="
+qemu-system-x86           qemu-system-x86-core
+busybox-static            busybox
+cpio                      cpio
+chromium                  chromium
+bubblewrap                bubblewrap
+libclang-rt-14-dev        compiler-rt
 "
 
 say() {
