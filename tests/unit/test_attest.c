@@ -325,7 +325,7 @@ static void check_envelope(
         _cleanup_json_ json_t *statement = NULL;
         json_t *subject;
 
-        must(f, kiln_dsse_open(line, len, KILN_DSSE_INTOTO, &key, 1, "line", &payload, &f->err));
+        must(f, kiln_dsse_open(line, len, KILN_DSSE_INTOTO, &key, 1, "line", &payload, NULL, &f->err));
         must(f, kiln_json_parse(payload.data, payload.len, "line", &statement, &f->err));
         assert_string_equal(json_string_value(json_object_get(statement, "predicateType")), predicate);
         subject = json_object_get(statement, "subject");

@@ -362,21 +362,21 @@ static void test_statement(void **state)
 
         key = kiln_dsse_public_key(kiln_signer_public(f->signer)->attest_pem);
         assert_int_equal(kiln_dsse_open(envelope.data, envelope.len, KILN_DSSE_INTOTO, &key, 1, "it",
-                                 &payload, &f->err),
+                                 &payload, NULL, &f->err),
                 0);
         assert_string_equal(kiln_buf_str(&payload), text);
-        assert_true(kiln_dsse_open(
-                            envelope.data, envelope.len, "text/plain", &key, 1, "it", &payload, &f->err) < 0);
+        assert_true(kiln_dsse_open(envelope.data, envelope.len, "text/plain", &key, 1, "it", &payload, NULL,
+                            &f->err) < 0);
         /* The payload's first character, "e" of base64 "ey…": any change breaks the signature. */
         envelope.data[strlen("{\"payload\":\"") + 2]++;
         assert_true(kiln_dsse_open(envelope.data, envelope.len, KILN_DSSE_INTOTO, &key, 1, "it", &payload,
-                            &f->err) < 0);
+                            NULL, &f->err) < 0);
         assert_int_equal(f->err.verdict, KILN_NOT_REPRODUCED);
         envelope.data[strlen("{\"payload\":\"") + 2]--;
         EVP_PKEY_free(key);
         key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
         assert_true(kiln_dsse_open(envelope.data, envelope.len, KILN_DSSE_INTOTO, &key, 1, "it", &payload,
-                            &f->err) < 0);
+                            NULL, &f->err) < 0);
         EVP_PKEY_free(key);
 
         /* openssl's word on the same. */

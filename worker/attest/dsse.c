@@ -93,13 +93,13 @@ static const char *member(const json_t *object, const char *key, size_t *ret_len
 }
 
 int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *const *keys, size_t n_keys,
-        const char *name, struct kiln_buf *payload, struct kiln_error *err)
+        const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err)
 {
         _cleanup_json_ json_t *envelope = NULL;
-        _cleanup_buf_ struct kiln_buf body = KILN_BUF_INIT, pae = KILN_BUF_INIT;
-        const json_t *signatures, *one;
-        const char *text, *said;
-        size_t text_len, said_len, i;
+        _cleanup_buf_ struct kiln_buf body = KILN_BUF_INIT, pae = KILN_BUF_INIT, signature = KILN_BUF_INIT;
+        const json_t *signatures;
+        const char *text, *said, *sig;
+        size_t text_len, said_len, sig_len;
         int r = kiln_json_parse(line, len, name, &envelope, err);
 
         if (r < 0)
@@ -112,22 +112,22 @@ int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *con
         if (strlen(type) != said_len || memcmp(type, said, said_len) != 0)
                 return kiln_error_set(
                         err, KILN_BAD_INPUT, EBADMSG, DOING, name, "its payload type is not %s", type);
-        kiln_dsse_pae(type, body.data ? body.data : "", body.len, &pae);
-        /* Key ids are hints that nobody signed: every key is tried on every signature. */
-        json_array_foreach(signatures, i, one)
-        {
-                _cleanup_buf_ struct kiln_buf signature = KILN_BUF_INIT;
-                size_t sig_len;
-                const char *sig = member(one, "sig", &sig_len);
-
-                if (!sig || get_base64(sig, sig_len, &signature) < 0 || signature.len != 64)
-                        continue;
-                for (size_t k = 0; k < n_keys; k++)
-                        if (verifies(keys[k], &pae, &signature)) {
-                                kiln_buf_append(payload, body.data, body.len);
-                                return 0;
-                        }
-        }
+        if (json_array_size(signatures) != 1)
+                return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, DOING, name,
+                        "it has %zu signatures instead of one", json_array_size(signatures));
+        sig = member(json_array_get(signatures, 0), "sig", &sig_len);
+        if (!sig || get_base64(sig, sig_len, &signature) < 0 || signature.len != 64)
+                return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, DOING, name,
+                        "its signature is none of Ed25519 in base64");
+        kiln_dsse_pae(type, kiln_buf_str(&body), body.len, &pae);
+        /* The key id is a hint that nobody signed: every key is tried. */
+        for (size_t k = 0; k < n_keys; k++)
+                if (verifies(keys[k], &pae, &signature)) {
+                        kiln_buf_append(payload, body.data, body.len);
+                        if (ret_key)
+                                *ret_key = k;
+                        return 0;
+                }
         return kiln_error_set(err, KILN_NOT_REPRODUCED, EBADMSG, DOING, name,
-                "none of the %zu keys given made a good signature", n_keys);
+                "none of the %zu keys given made its signature", n_keys);
 }

@@ -18,11 +18,12 @@ void kiln_dsse_pae(const char *type, const void *payload, size_t len, struct kil
 void kiln_dsse_write(const char *type, const void *payload, size_t len, const char *keyid,
         const unsigned char signature[64], struct kiln_buf *out);
 
-/* Checks one envelope (without its newline) against one of n public keys and appends the payload to *payload.
- * `type` is the payload type that is expected. Errors: BAD_INPUT when it is no envelope, NOT_REPRODUCED
- * (design.md: "verify found tampering") when no key of ours signed it. */
+/* Checks the one signature of an envelope (without its newline) against n public keys and appends the payload
+ * to *payload. *ret_key (may be NULL) is the index of the key that made it. `type` is the payload type that
+ * is expected. Errors: BAD_INPUT when it is no envelope with one signature, NOT_REPRODUCED (design.md:
+ * "verify found tampering") when no key of ours signed it. */
 int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *const *keys, size_t n_keys,
-        const char *name, struct kiln_buf *payload, struct kiln_error *err);
+        const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err);
 
 /* Reads a PEM SubjectPublicKeyInfo; NULL unless it is an Ed25519 key. EVP_PKEY_free() it. */
 EVP_PKEY *kiln_dsse_public_key(const char *pem);

@@ -7,22 +7,22 @@
 
 #define DOING "checking the statement to be signed"
 
-static const struct digest_field {
-        const char *name;
-        size_t offset; /* in struct kiln_rpm_digests */
-        bool content;
-} digest_fields[] = {
-        {"sha256", offsetof(struct kiln_rpm_digests, signed_file), false},
-        {"rpmUnsignedSha256", offsetof(struct kiln_rpm_digests, unsigned_file), false},
-        {"rpmHeaderSha256", offsetof(struct kiln_rpm_digests, header), true},
-        {"rpmPayloadSha256", offsetof(struct kiln_rpm_digests, payload), true},
+#define FORM(name) (1U << KILN_SUBJECT_##name)
+
+const struct kiln_subject_digest kiln_subject_digests[KILN_SUBJECT_DIGESTS] = {
+        {"sha256", offsetof(struct kiln_rpm_digests, signed_file), FORM(ALL) | FORM(PUBLISHED)},
+        {"rpmUnsignedSha256", offsetof(struct kiln_rpm_digests, unsigned_file), FORM(ALL)},
+        {"rpmHeaderSha256", offsetof(struct kiln_rpm_digests, header),
+                FORM(ALL) | FORM(CONTENT) | FORM(PUBLISHED)},
+        {"rpmPayloadSha256", offsetof(struct kiln_rpm_digests, payload),
+                FORM(ALL) | FORM(CONTENT) | FORM(PUBLISHED)},
 };
 
 static const char *const predicate_types[] = {KILN_PREDICATE_PROVENANCE, KILN_PREDICATE_VSA,
         KILN_PREDICATE_TEST, KILN_PREDICATE_SPDX, KILN_PREDICATE_CYCLONEDX};
 
 static void field_hex(
-        const struct kiln_rpm_digests *d, const struct digest_field *f, char hex[KILN_DIGEST_HEX + 1])
+        const struct kiln_rpm_digests *d, const struct kiln_subject_digest *f, char hex[KILN_DIGEST_HEX + 1])
 {
         kiln_digest_to_hex((const struct kiln_digest *)((const char *)d + f->offset), hex);
 }
@@ -47,13 +47,13 @@ void kiln_statement_write(const struct kiln_subject *subjects, size_t n, enum ki
         for (size_t i = 0; i < n; i++) {
                 json_t *digest = json_object();
 
-                for (size_t f = 0; f < KILN_ARRAY_SIZE(digest_fields); f++) {
+                for (size_t f = 0; f < KILN_SUBJECT_DIGESTS; f++) {
                         char hex[KILN_DIGEST_HEX + 1];
 
-                        if (form == KILN_SUBJECT_CONTENT && !digest_fields[f].content)
+                        if (!(kiln_subject_digests[f].forms & 1U << form))
                                 continue;
-                        field_hex(&sorted[i]->digests, &digest_fields[f], hex);
-                        json_object_set_new(digest, digest_fields[f].name, json_string(hex));
+                        field_hex(&sorted[i]->digests, &kiln_subject_digests[f], hex);
+                        json_object_set_new(digest, kiln_subject_digests[f].name, json_string(hex));
                 }
                 json_array_append_new(
                         list, json_pack("{s:s, s:o}", "name", sorted[i]->file_name, "digest", digest));
@@ -81,11 +81,11 @@ static bool digests_match(const json_t *digest, const struct kiln_subject *known
         {
                 bool found = false;
 
-                for (size_t f = 0; f < KILN_ARRAY_SIZE(digest_fields) && !found; f++) {
+                for (size_t f = 0; f < KILN_SUBJECT_DIGESTS && !found; f++) {
                         char hex[KILN_DIGEST_HEX + 1];
 
-                        field_hex(&known->digests, &digest_fields[f], hex);
-                        found = strcmp(key, digest_fields[f].name) == 0 && json_is_string(value) &&
+                        field_hex(&known->digests, &kiln_subject_digests[f], hex);
+                        found = strcmp(key, kiln_subject_digests[f].name) == 0 && json_is_string(value) &&
                                 strcmp(json_string_value(value), hex) == 0;
                 }
                 if (!found)

@@ -22,9 +22,19 @@ struct kiln_subject {
         struct kiln_rpm_digests digests;
 };
 
+/* The names of a package, in the order of the list above. */
+#define KILN_SUBJECT_DIGESTS 4
+struct kiln_subject_digest {
+        const char *name;
+        size_t offset;  /* of the struct kiln_digest in struct kiln_rpm_digests */
+        unsigned forms; /* 1U << enum kiln_subject_form */
+};
+extern const struct kiln_subject_digest kiln_subject_digests[KILN_SUBJECT_DIGESTS];
+
 enum kiln_subject_form {
-        KILN_SUBJECT_ALL,     /* all four digests */
-        KILN_SUBJECT_CONTENT, /* header and payload only: independent of the signing key */
+        KILN_SUBJECT_ALL,       /* all four digests */
+        KILN_SUBJECT_CONTENT,   /* header and payload only: independent of the signing key */
+        KILN_SUBJECT_PUBLISHED, /* without rpmUnsignedSha256: somebody else signed, it cannot be known */
 };
 
 /* The statement, canonical JSON without a newline. Subjects are sorted by file name. predicate is borrowed.

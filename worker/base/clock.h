@@ -2,7 +2,9 @@
  * runDetails and logs. */
 #pragma once
 
+#include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 static inline uint64_t kiln_clock_ns(void)
@@ -26,4 +28,22 @@ static inline void kiln_clock_format(int64_t unix_s, char text[32])
 
         gmtime_r(&t, &tm);
         strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+/* Reads exactly that form; -EINVAL otherwise. */
+static inline int kiln_clock_parse(const char *text, int64_t *ret)
+{
+        struct tm tm = {0};
+        char again[32];
+        const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        time_t t;
+
+        if (!end || *end)
+                return -EINVAL;
+        t = timegm(&tm);
+        kiln_clock_format((int64_t)t, again); /* strptime() takes blanks, short numbers, and 31 February */
+        if (strcmp(text, again) != 0)
+                return -EINVAL;
+        *ret = (int64_t)t;
+        return 0;
 }
