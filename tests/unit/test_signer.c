@@ -448,6 +448,45 @@ static void test_statement_refused(void **state)
         }
 }
 
+/* What somebody else signed can be judged, but nobody can claim to have built it. */
+static void test_signed_shown(void **state)
+{
+        static const struct {
+                enum kiln_subject_form form;
+                const char *type;
+                bool good;
+        } cases[] = {
+                {KILN_SUBJECT_PUBLISHED, KILN_PREDICATE_VSA, true},
+                {KILN_SUBJECT_CONTENT, KILN_PREDICATE_VSA, true},
+                {KILN_SUBJECT_ALL, KILN_PREDICATE_VSA, false},
+                {KILN_SUBJECT_PUBLISHED, KILN_PREDICATE_PROVENANCE, false},
+                {KILN_SUBJECT_CONTENT, KILN_PREDICATE_SPDX, false},
+        };
+        struct fixture *f = *state;
+        struct kiln_subject s;
+        struct kiln_digest d;
+
+        rpmmake_build(f->dir, spec, "");
+        start(f);
+        sign_well(f, "cup-1.0-1.noarch.rpm", "signed.rpm", &s);
+        free(s.file_name);
+        end_signer(f);
+        start(f);
+        {
+                _cleanup_close_ int fd = rpmmake_open(f->dir, "signed.rpm");
+
+                assert_int_equal(kiln_digest_of_fd(fd, &d, NULL), 0);
+                assert_int_equal(kiln_signer_show(f->signer, fd, "cup", &d, &s, &f->err), 0);
+                assert_true(kiln_digest_equal(&s.digests.signed_file, &d));
+        }
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *text = statement_of(&s, cases[i].form, cases[i].type);
+
+                expect_statement(f, text, cases[i].good);
+        }
+        free(s.file_name);
+}
+
 static void test_repomd(void **state)
 {
         static const char good[] =
@@ -631,6 +670,7 @@ static int all_tests(void)
                 cmocka_unit_test_setup_teardown(test_announced_digest, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_statement, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_statement_refused, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_signed_shown, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_repomd, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_key_here, setup, teardown),

@@ -313,6 +313,17 @@ static int hash_from(const struct kiln_rpmsig *s, int fd, uint64_t from, struct 
         return 0;
 }
 
+static bool is_signed(const struct kiln_rpmsig *s)
+{
+        static const uint32_t signatures[] = {
+                SIGTAG_DSAHEADER, SIGTAG_RSAHEADER, SIGTAG_OPENPGP, SIGTAG_PGP, SIGTAG_GPG};
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(signatures); i++)
+                if (find(&s->signature, signatures[i]))
+                        return true;
+        return false;
+}
+
 static int check_digests(struct kiln_rpmsig *s, int fd, struct kiln_error *err)
 {
         _cleanup_hasher_ struct kiln_hasher *file = kiln_hasher_new();
@@ -334,14 +345,14 @@ static int check_digests(struct kiln_rpmsig *s, int fd, struct kiln_error *err)
                 return kiln_error_set(err, KILN_INFRA, -r, DOING, s->name, "cannot read it");
         if (kiln_digest_from_hex(payload_hex, &said) < 0 || !kiln_digest_equal(&said, &s->digests.payload))
                 return bad(s, err, "its payload is not what its PAYLOADDIGEST says");
-        s->digests.unsigned_file = s->digests.signed_file = kiln_hasher_finish(file);
+        s->digests.signed_file = kiln_hasher_finish(file);
+        if (!is_signed(s))
+                s->digests.unsigned_file = s->digests.signed_file;
         return 0;
 }
 
 int kiln_rpmsig_read(int fd, const char *name, struct kiln_rpmsig **ret, struct kiln_error *err)
 {
-        static const uint32_t signatures[] = {
-                SIGTAG_DSAHEADER, SIGTAG_RSAHEADER, SIGTAG_OPENPGP, SIGTAG_PGP, SIGTAG_GPG};
         _cleanup_(kiln_rpmsig_freep) struct kiln_rpmsig *s = kiln_calloc(1, sizeof(*s));
         const struct entry *format;
         struct stat st;
@@ -359,9 +370,6 @@ int kiln_rpmsig_read(int fd, const char *name, struct kiln_rpmsig **ret, struct 
         r = read_header(s, fd, LEAD_BYTES, TAG_HEADERSIGNATURES, &s->signature, err);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < KILN_ARRAY_SIZE(signatures); i++)
-                if (find(&s->signature, signatures[i]))
-                        return bad(s, err, "it is signed already");
         s->header_offset = LEAD_BYTES + ((s->signature.len + 7) & ~(size_t)7);
         r = read_header(s, fd, s->header_offset, TAG_HEADERIMMUTABLE, &s->header, err);
         if (r < 0)
@@ -453,6 +461,8 @@ int kiln_rpmsig_sign(struct kiln_rpmsig *s, int fd, const struct kiln_openpgp_ke
         struct kiln_digest payload;
         int r;
 
+        if (is_signed(s))
+                return bad(s, err, "it is signed already");
         r = kiln_openpgp_sign(k, key, s->header.bytes, s->header.len, time_s, &signature);
         if (r < 0)
                 return kiln_error_set(err, KILN_INFRA, -r, "signing", s->name, "cannot make the signature");

@@ -110,7 +110,7 @@ static int do_rpm(const struct kiln_keys *k, struct client *c, const struct sign
         r = kiln_rpmsig_read(fd, "the package", &rpm, err);
         if (r < 0)
                 return r;
-        if (!kiln_digest_equal(&kiln_rpmsig_digests(rpm)->unsigned_file, &q->sha256))
+        if (!kiln_digest_equal(&kiln_rpmsig_digests(rpm)->signed_file, &q->sha256))
                 return kiln_error_set(err, KILN_REFUSED, EBADMSG, "signing", kiln_rpmsig_file_name(rpm),
                         "it has another SHA-256 than announced");
         if (q->op == SIGNER_SIGN_RPM)

@@ -35,7 +35,8 @@ const struct kiln_public_keys *kiln_signer_public(const struct kiln_signer *s); 
 int kiln_signer_rpm(struct kiln_signer *s, int fd, const char *name, const struct kiln_digest *expected,
         int64_t time_s, int out_fd, struct kiln_subject *ret, struct kiln_error *err);
 
-/* Shows the signer a package without having it signed, so that statements can be about it. */
+/* Shows the signer a package without having it signed, so that statements can be about it; about one that
+ * somebody signed only verification summaries (KILN_SUBJECT_PUBLISHED). */
 int kiln_signer_show(struct kiln_signer *s, int fd, const char *name, const struct kiln_digest *expected,
         struct kiln_subject *ret, struct kiln_error *err);
 

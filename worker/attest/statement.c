@@ -86,6 +86,7 @@ static bool digests_match(const json_t *digest, const struct kiln_subject *known
 
                         field_hex(&known->digests, &kiln_subject_digests[f], hex);
                         found = strcmp(key, kiln_subject_digests[f].name) == 0 && json_is_string(value) &&
+                                strspn(hex, "0") < KILN_DIGEST_HEX &&
                                 strcmp(json_string_value(value), hex) == 0;
                 }
                 if (!found)
@@ -94,15 +95,20 @@ static bool digests_match(const json_t *digest, const struct kiln_subject *known
         return true;
 }
 
-static int check_subject(
-        const json_t *subject, const struct kiln_subject *known, size_t n_known, struct kiln_error *err)
+static bool unsigned_known(const struct kiln_subject *s)
+{
+        return !kiln_digest_equal(&s->digests.unsigned_file, &(struct kiln_digest){0});
+}
+
+static int check_subject(const json_t *subject, bool summary, const struct kiln_subject *known,
+        size_t n_known, struct kiln_error *err)
 {
         const char *name = json_string_value(json_object_get(subject, "name"));
 
         if (!name || json_object_size(subject) != 2)
                 return refuse(err, NULL, "a subject is not just a name and its digests");
         for (size_t i = 0; i < n_known; i++)
-                if (strcmp(name, known[i].file_name) == 0 &&
+                if (strcmp(name, known[i].file_name) == 0 && (summary || unsigned_known(&known[i])) &&
                         digests_match(json_object_get(subject, "digest"), &known[i]))
                         return 0;
         return refuse(err, name, "the signer has not seen a package of this name and these digests");
@@ -134,7 +140,8 @@ int kiln_statement_check(const char *text, size_t len, const struct kiln_subject
                 return refuse(err, NULL, "it is about nothing");
         json_array_foreach(subjects, i, subject)
         {
-                r = check_subject(subject, known, n_known, err);
+                r = check_subject(
+                        subject, strcmp(predicate_type, KILN_PREDICATE_VSA) == 0, known, n_known, err);
                 if (r < 0)
                         return r;
         }

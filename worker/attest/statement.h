@@ -43,6 +43,8 @@ void kiln_statement_write(const struct kiln_subject *subjects, size_t n, enum ki
         const char *predicate_type, json_t *predicate, struct kiln_buf *out);
 
 /* Whether text is a Statement v1 with one of the predicate types above whose every subject is one of `known`,
- * with no digest that this package does not have. For the signer: BAD_INPUT or REFUSED say what is wrong. */
+ * with no digest that this package does not have. A package whose unsigned form is not known was signed by
+ * somebody before: only a verification summary can be about it. For the signer: BAD_INPUT or REFUSED say what
+ * is wrong. */
 int kiln_statement_check(const char *text, size_t len, const struct kiln_subject *known, size_t n_known,
         struct kiln_error *err);
