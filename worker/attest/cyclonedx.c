@@ -10,8 +10,7 @@
 
 #define SOURCE_REF "source"
 
-/* A UUID in the form for other people's digests (RFC 9562, version 8). */
-static void uuid_of(const struct kiln_digest *d, char text[46])
+void kiln_cyclonedx_serial(const struct kiln_digest *d, char text[46])
 {
         unsigned char b[16];
         char hex[33];
@@ -127,7 +126,7 @@ json_t *kiln_cyclonedx_write(const struct kiln_sbom *s)
                 json_array_append_new(refs, json_string(ref));
         }
         json_array_insert_new(dependencies, 0, json_pack("{s:s, s:o}", "ref", SOURCE_REF, "dependsOn", refs));
-        uuid_of(&s->build_digest, serial);
+        kiln_cyclonedx_serial(&s->build_digest, serial);
         return json_pack(
                 "{s:s, s:s, s:s, s:s, s:i, s:{s:s, s:{s:[{s:s, s:s, s:s}]}, s:o}, s:o, s:[{s:s, s:o}], s:o}",
                 "$schema", "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat", "CycloneDX",

@@ -1,6 +1,5 @@
 #include "worker/attest/dsse.h"
 
-#include "worker/base/json.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -92,21 +91,15 @@ static const char *member(const json_t *object, const char *key, size_t *ret_len
         return json_string_value(j);
 }
 
-int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *const *keys, size_t n_keys,
+int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *const *keys, size_t n_keys,
         const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err)
 {
-        _cleanup_json_ json_t *envelope = NULL;
         _cleanup_buf_ struct kiln_buf body = KILN_BUF_INIT, pae = KILN_BUF_INIT, signature = KILN_BUF_INIT;
-        const json_t *signatures;
-        const char *text, *said, *sig;
         size_t text_len, said_len, sig_len;
-        int r = kiln_json_parse(line, len, name, &envelope, err);
+        const char *said = member(envelope, "payloadType", &said_len),
+                   *text = member(envelope, "payload", &text_len), *sig;
+        const json_t *signatures = json_object_get(envelope, "signatures");
 
-        if (r < 0)
-                return r;
-        said = member(envelope, "payloadType", &said_len);
-        text = member(envelope, "payload", &text_len);
-        signatures = json_object_get(envelope, "signatures");
         if (!said || !text || !json_is_array(signatures) || get_base64(text, text_len, &body) < 0)
                 return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, DOING, name, "it is no DSSE envelope");
         if (strlen(type) != said_len || memcmp(type, said, said_len) != 0)
@@ -130,4 +123,13 @@ int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *con
                 }
         return kiln_error_set(err, KILN_NOT_REPRODUCED, EBADMSG, DOING, name,
                 "none of the %zu keys given made its signature", n_keys);
+}
+
+int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *const *keys, size_t n_keys,
+        const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err)
+{
+        _cleanup_json_ json_t *envelope = NULL;
+        int r = kiln_json_parse(line, len, name, &envelope, err);
+
+        return r < 0 ? r : kiln_dsse_open_json(envelope, type, keys, n_keys, name, payload, ret_key, err);
 }

@@ -7,6 +7,7 @@
 #include "worker/attest/openpgp.h"
 #include "worker/base/buf.h"
 #include "worker/base/error.h"
+#include "worker/base/json.h"
 
 #define KILN_DSSE_INTOTO "application/vnd.in-toto+json"
 #define KILN_DSSE_ENVELOPE_MAX (UINT64_C(512) << 20)
@@ -23,6 +24,10 @@ void kiln_dsse_write(const char *type, const void *payload, size_t len, const ch
  * is expected. Errors: BAD_INPUT when it is no envelope with one signature, NOT_REPRODUCED (design.md:
  * "verify found tampering") when no key of ours signed it. */
 int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *const *keys, size_t n_keys,
+        const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err);
+
+/* The same for an envelope that is part of another document. */
+int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *const *keys, size_t n_keys,
         const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err);
 
 /* Reads a PEM SubjectPublicKeyInfo; NULL unless it is an Ed25519 key. EVP_PKEY_free() it. */

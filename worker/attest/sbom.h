@@ -46,6 +46,10 @@ KILN_DEFINE_CLEANUP(struct kiln_sbom *, kiln_sbom_free)
 json_t *kiln_spdx_write(const struct kiln_sbom *s);      /* a new reference */
 json_t *kiln_cyclonedx_write(const struct kiln_sbom *s); /* a new reference */
 
+/* The serialNumber for a build_digest: a UUID in the form for other people's digests (RFC 9562, version 8).
+ */
+void kiln_cyclonedx_serial(const struct kiln_digest *d, char text[46]);
+
 /* A JSON string of text that need not be UTF-8 and may be NULL (""). */
 json_t *kiln_sbom_text(const char *s);
 

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #define KEY_FILE_MAX 4096
-#define CHUNK_BYTES ((size_t)256 << 10)
 #define NAME_MAX_BYTES 255
 
 /* ---- keys -------------------------------------------------------------------------------------------- */
@@ -145,28 +144,53 @@ static int read_statement(struct kiln_envelope *e, const char *name, struct kiln
         return read_subjects(e, name, err);
 }
 
-int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
-        struct kiln_envelope **ret, struct kiln_error *err)
+int kiln_envelope_read_payload(
+        const char *payload, size_t len, const char *name, struct kiln_envelope **ret, struct kiln_error *err)
 {
         _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = kiln_calloc(1, sizeof(*e));
-        _cleanup_free_ EVP_PKEY **all = kiln_calloc(keys->n ? keys->n : 1, sizeof(*all));
-        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT;
-        int r;
+        int r = kiln_json_parse(payload, len, name, &e->statement, err);
 
-        for (size_t i = 0; i < keys->n; i++)
-                all[i] = keys->keys[i].key;
-        r = kiln_dsse_open(text, len, KILN_DSSE_INTOTO, all, keys->n, name, &payload, &e->key, err);
-        if (r < 0)
-                return r;
-        e->sha256 = kiln_digest_of(text, len);
-        e->payload_sha256 = kiln_digest_of(kiln_buf_str(&payload), payload.len);
-        r = kiln_json_parse(kiln_buf_str(&payload), payload.len, name, &e->statement, err);
         if (r == 0)
                 r = read_statement(e, name, err);
         if (r < 0)
                 return r;
+        e->payload_sha256 = kiln_digest_of(payload, len);
         *ret = TAKE_PTR(e);
         return 0;
+}
+
+int kiln_envelope_open_json(const json_t *envelope, const struct kiln_verify_keys *keys, const char *name,
+        struct kiln_envelope **ret, struct kiln_error *err)
+{
+        _cleanup_free_ EVP_PKEY **all = kiln_calloc(keys->n ? keys->n : 1, sizeof(*all));
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, canonical = KILN_BUF_INIT;
+        size_t key;
+        int r;
+
+        for (size_t i = 0; i < keys->n; i++)
+                all[i] = keys->keys[i].key;
+        r = kiln_dsse_open_json(envelope, KILN_DSSE_INTOTO, all, keys->n, name, &payload, &key, err);
+        if (r == 0)
+                r = kiln_envelope_read_payload(kiln_buf_str(&payload), payload.len, name, ret, err);
+        if (r < 0)
+                return r;
+        kiln_json_canonical(envelope, &canonical);
+        (*ret)->sha256 = kiln_digest_of(canonical.data, canonical.len);
+        (*ret)->key = key;
+        return 0;
+}
+
+int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
+        struct kiln_envelope **ret, struct kiln_error *err)
+{
+        _cleanup_json_ json_t *envelope = NULL;
+        int r = kiln_json_parse(text, len, name, &envelope, err);
+
+        if (r == 0)
+                r = kiln_envelope_open_json(envelope, keys, name, ret, err);
+        if (r == 0)
+                (*ret)->sha256 = kiln_digest_of(text, len);
+        return r;
 }
 
 /* ---- a file of them ---------------------------------------------------------------------------------- */
