@@ -1,0 +1,250 @@
+/* `kiln verify`: options, and the result as a table, JSON or signed summaries. Thin: everything else is
+ * worker/verify. */
+#include "worker/attest/signer.h"
+#include "worker/base/clock.h"
+#include "worker/base/file.h"
+#include "worker/base/mem.h"
+#include "worker/base/text.h"
+#include "worker/cli/cli.h"
+#include "worker/verify/batch.h"
+#include "worker/verify/summary.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+struct verify_values {
+        const char *policy, *vsa, *signer;
+        char **keys, **attestations;
+        uint64_t jobs;
+        bool quick;
+};
+
+/* What is made of the results while they come in. */
+struct output {
+        bool json, header;
+        json_t *sources; /* with --json or --vsa */
+        size_t n_packages, n_good;
+};
+
+/* Names come out of the files: a terminal must not act on them. */
+static void print_clean(const char *text)
+{
+        _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
+
+        kiln_text_clean(&b, text, strlen(text), kiln_text_utf8() ? 0 : KILN_TEXT_ASCII);
+        fputs(kiln_buf_str(&b), stdout);
+}
+
+static const char *string_at(const json_t *object, const char *key)
+{
+        const char *s = json_string_value(json_object_get(object, key));
+
+        return s ? s : "-";
+}
+
+static void print_package(const json_t *p)
+{
+        const json_t *keys = json_object_get(p, "keys");
+        char vouched[32] = "-";
+
+        if (json_array_size(keys) > 0)
+                snprintf(vouched, sizeof(vouched), "%zu", json_array_size(keys));
+        printf("%-15s %-11s %-12s %-7s ", string_at(p, "verdict"), string_at(p, "form"),
+                string_at(p, "signature"), vouched);
+        print_clean(string_at(p, "file"));
+        printf("\n");
+}
+
+static void print_finding(const json_t *f)
+{
+        const char *about = json_string_value(json_object_get(f, "about"));
+
+        printf("    %s: ", string_at(f, "check"));
+        if (about) {
+                print_clean(kiln_path_base(about));
+                printf(": ");
+        }
+        print_clean(string_at(f, "text"));
+        printf("\n");
+}
+
+static void take_result(void *ctx, const json_t *result)
+{
+        struct output *o = ctx;
+        const json_t *one;
+        size_t i;
+
+        if (o->sources)
+                json_array_append(o->sources, (json_t *)result);
+        json_array_foreach(json_object_get(result, "packages"), i, one)
+        {
+                o->n_packages++;
+                o->n_good += kiln_verify_verdict_of(string_at(one, "verdict")) == KILN_OK;
+        }
+        if (o->json)
+                return;
+        if (!o->header)
+                printf("%-15s %-11s %-12s %-7s %s\n", "VERDICT", "FORM", "SIGNATURE", "VOUCHED", "FILE");
+        o->header = true;
+        json_array_foreach(json_object_get(result, "packages"), i, one) print_package(one);
+        json_array_foreach(json_object_get(result, "findings"), i, one) print_finding(one);
+}
+
+static void print_json(const struct output *o, enum kiln_verdict verdict)
+{
+        _cleanup_json_ json_t *j = json_pack("{s:s, s:I, s:I, s:O}", "verdict", kiln_verdict_name(verdict),
+                "packages", (json_int_t)o->n_packages, "good", (json_int_t)o->n_good, "sources", o->sources);
+        _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
+
+        kiln_json_pretty(j, &b);
+        fwrite(b.data, 1, b.len, stdout);
+}
+
+/* The public halves of the local key pair, where this user has one. */
+static int local_keys(const struct kiln_context *c, struct kiln_policy *p, struct kiln_error *err)
+{
+        static const char *const names[] = {KILN_KEYS_ATTEST_PUBLIC, KILN_KEYS_OPENPGP_PUBLIC};
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < KILN_ARRAY_SIZE(names); i++) {
+                _cleanup_free_ char *path = kiln_path_join(c->key_dir, names[i]);
+
+                if (kiln_file_exists(AT_FDCWD, path))
+                        r = kiln_policy_add_key(p, path, err);
+        }
+        return r;
+}
+
+static int open_policy(const struct kiln_context *c, const struct verify_values *o, struct kiln_policy **ret,
+        struct kiln_error *err)
+{
+        _cleanup_(kiln_policy_freep) struct kiln_policy *p = NULL;
+        int r = 0;
+
+        if (o->policy)
+                return kiln_policy_load(o->policy, ret, err);
+        p = kiln_policy_new();
+        for (char **k = o->keys; r == 0 && k && *k; k++)
+                r = kiln_policy_add_key(p, *k, err);
+        if (r == 0 && !o->keys)
+                r = local_keys(c, p, err);
+        if (r < 0)
+                return r;
+        if (p->keys.n == 0) {
+                r = kiln_error_set(err, KILN_BAD_INPUT, ENOKEY, "verifying", NULL,
+                        "there is no key that attestations could be by");
+                kiln_error_advise(
+                        err, "Give the builder's attest.pub with --key, or a policy file with --policy.");
+                return r;
+        }
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
+static int write_summaries(const struct kiln_context *c, const struct verify_values *o,
+        const struct kiln_policy *policy, int64_t now_s, const json_t *sources, struct kiln_error *err)
+{
+        _cleanup_(kiln_signer_freep) struct kiln_signer *signer = NULL;
+        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
+        const json_t *one;
+        size_t i;
+        int r = o->signer ? kiln_signer_connect(c, o->signer, &signer, err)
+                          : kiln_signer_spawn(c, NULL, &signer, err);
+
+        json_array_foreach(sources, i, one) if (r == 0) r =
+                kiln_verify_summarise(signer, policy, now_s, one, &out, err);
+        if (r < 0)
+                return r;
+        r = kiln_file_write(AT_FDCWD, o->vsa, kiln_buf_str(&out), out.len, 0644);
+        return r < 0 ? kiln_error_set(err, KILN_INFRA, -r, "writing the summary", o->vsa, "cannot write it")
+                     : 0;
+}
+
+static int run(struct kiln_context *c, const struct verify_values *o, char **paths)
+{
+        _cleanup_(kiln_policy_freep) struct kiln_policy *policy = NULL;
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_json_ json_t *sources = NULL;
+        struct output out = {.json = kiln_cli_json(c)};
+        struct kiln_verify_options options = {
+                .now_s = kiln_clock_wall_s(), .quick = o->quick, .files = o->attestations};
+        enum kiln_verdict verdict;
+
+        if (o->policy && o->keys)
+                return kiln_options_complain(&kiln_command_verify,
+                        "--key and --policy exclude each other: the policy names its keys");
+        if (out.json || o->vsa)
+                out.sources = sources = json_array();
+        if (open_policy(c, o, &policy, &err) < 0)
+                return kiln_cli_fail(c, &err);
+        options.policy = policy;
+        kiln_cli_release_terminal(c);
+        if (kiln_verify_batch(c, &options, paths, (unsigned)o->jobs, take_result, &out, &verdict, &err) < 0)
+                return kiln_cli_fail(c, &err);
+        if (o->vsa && write_summaries(c, o, policy, options.now_s, sources, &err) < 0)
+                return kiln_cli_fail(c, &err);
+        if (out.json)
+                print_json(&out, verdict);
+        else
+                printf("%zu of %zu packages are good: %s\n", out.n_good, out.n_packages,
+                        kiln_verdict_name(verdict));
+        return (int)verdict;
+}
+
+int kiln_cmd_verify(struct kiln_context *c, int argc, char **argv)
+{
+        struct verify_values o = {0};
+        int r = kiln_options_parse(c, &kiln_command_verify, &o, &argc, argv);
+        _cleanup_strv_ char **paths = NULL;
+        int status;
+
+        for (int i = 0; r == 0 && i < argc; i++)
+                kiln_strv_append(&paths, argv[i]);
+        status = r != 0 ? kiln_options_status(r) : run(c, &o, paths);
+        kiln_strv_free(o.keys);
+        kiln_strv_free(o.attestations);
+        return status;
+}
+
+static const struct kiln_option verify_options[] = {
+        {"key", 'k', KILN_OPTION_STRINGS, offsetof(struct verify_values, keys), "FILE", NULL, 0,
+                "a public key to accept: attest.pub or rpm.asc of a builder (default: the local keys); "
+                "repeatable"},
+        {"policy", 'p', KILN_OPTION_STRING, offsetof(struct verify_values, policy), "FILE", NULL, 0,
+                "what to demand: keys, thresholds, levels, allowed deviations"},
+        {"attestation", 'a', KILN_OPTION_STRINGS, offsetof(struct verify_values, attestations), "FILE", NULL,
+                0, "attestations from elsewhere, such as other rebuilders' summaries; repeatable"},
+        {"vsa", 0, KILN_OPTION_STRING, offsetof(struct verify_values, vsa), "FILE", NULL, 0,
+                "write the verdict as signed verification summaries"},
+        {"signer", 0, KILN_OPTION_STRING, offsetof(struct verify_values, signer), "SOCKET", NULL, 0,
+                "with --vsa: the signer that listens there (default: the local keys)"},
+        {"quick", 0, KILN_OPTION_FLAG, offsetof(struct verify_values, quick), NULL, NULL, 0,
+                "hold SBOMs against package headers instead of unpacked payloads"},
+        {"jobs", 'j', KILN_OPTION_NUMBER, offsetof(struct verify_values, jobs), "N", NULL, 256,
+                "judge so many source packages at once (default: one per CPU)"},
+        {0},
+};
+
+const struct kiln_command kiln_command_verify = {
+        .name = "verify",
+        .summary = "check packages against their attestations and a policy, offline",
+        .arguments = "FILE...",
+        .min_arguments = 1,
+        .max_arguments = KILN_ARGUMENTS_ANY,
+        .description =
+                "FILE is an RPM, or a directory of RPMs such as a result of kiln rebuild. Checked are the "
+                "digests and signature of each package, the attestations beside it (NAME-VERSION-RELEASE of "
+                "the source package and .intoto.jsonl), its SBOMs against the files of its payload, the lock "
+                "against the "
+                "provenance, and the policy.\n"
+                "\n"
+                "Exit status: 0 all is as attested and as the policy demands, 3 a file cannot be read, 6 the "
+                "policy is not met, 7 something was tampered with or differs. Of several, 7 wins over 3, and "
+                "3 "
+                "over 6.",
+        .options = verify_options,
+        .common = KILN_COMMON_JSON,
+        .run = kiln_cmd_verify,
+};

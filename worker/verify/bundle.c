@@ -1,0 +1,99 @@
+#include "worker/verify/bundle.h"
+
+#include "worker/base/file.h"
+#include "worker/base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MEDIA_TYPE "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+static const struct {
+        const char *type, *kind;
+} kinds[] = {
+        {KILN_PREDICATE_PROVENANCE, "provenance"},
+        {KILN_PREDICATE_SPDX, "spdx"},
+        {KILN_PREDICATE_CYCLONEDX, "cyclonedx"},
+        {KILN_PREDICATE_VSA, "summary"},
+};
+#define TEST_PREFIX "test-"
+
+static bool is_word(const char *s, size_t len)
+{
+        return len > 0 && len < 64 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") >= len;
+}
+
+bool kiln_bundle_is_suffix(const char *rest)
+{
+        size_t n = strlen(rest), m = strlen(KILN_BUNDLE_SUFFIX);
+
+        if (*rest != '.' || n <= m || strcmp(rest + n - m, KILN_BUNDLE_SUFFIX) != 0)
+                return false;
+        rest++;
+        n -= m + 1;
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(kinds); i++)
+                if (strlen(kinds[i].kind) == n && strncmp(rest, kinds[i].kind, n) == 0)
+                        return true;
+        m = strlen(TEST_PREFIX);
+        return n > m && strncmp(rest, TEST_PREFIX, m) == 0 && is_word(rest + m, n - m);
+}
+
+char *kiln_bundle_kind(const struct kiln_envelope *e)
+{
+        const char *test;
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(kinds); i++)
+                if (strcmp(kinds[i].type, e->predicate_type) == 0)
+                        return kiln_strdup(kinds[i].kind);
+        test = json_string_value(
+                json_object_get(json_array_get(json_object_get(e->predicate, "configuration"), 0), "name"));
+        if (strcmp(e->predicate_type, KILN_PREDICATE_TEST) != 0 || !test || !is_word(test, strlen(test)))
+                return NULL;
+        return kiln_asprintf(TEST_PREFIX "%s", test);
+}
+
+json_t *kiln_bundle_write(const json_t *envelope, const char *keyid)
+{
+        return json_pack("{s:s, s:{s:{s:s}}, s:O}", "mediaType", MEDIA_TYPE, "verificationMaterial",
+                "publicKey", "hint", keyid, "dsseEnvelope", envelope);
+}
+
+static int bad(struct kiln_error *err, const char *name, const char *what)
+{
+        return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, "reading the bundle", name, "%s", what);
+}
+
+int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
+        struct kiln_envelope **ret, struct kiln_error *err)
+{
+        _cleanup_json_ json_t *bundle = NULL;
+        const json_t *material, *envelope;
+        const char *type;
+        int r = kiln_json_parse(text, len, name, &bundle, err);
+
+        if (r < 0)
+                return r;
+        type = json_string_value(json_object_get(bundle, "mediaType"));
+        material = json_object_get(bundle, "verificationMaterial");
+        envelope = json_object_get(bundle, "dsseEnvelope");
+        if (!type || strcmp(type, MEDIA_TYPE) != 0)
+                return bad(err, name, "its media type is not " MEDIA_TYPE);
+        if (!envelope || json_object_get(bundle, "messageSignature"))
+                return bad(err, name, "it holds no DSSE envelope");
+        if (!json_is_object(json_object_get(material, "publicKey")) ||
+                json_object_get(material, "certificate") || json_object_get(material, "x509CertificateChain"))
+                return bad(err, name, "it was signed with a certificate; only keys are accepted");
+        return kiln_envelope_open_json(envelope, keys, name, ret, err);
+}
+
+int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys *keys,
+        struct kiln_envelope **ret, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        int r = kiln_file_read(dir_fd, path, KILN_DSSE_ENVELOPE_MAX, &text);
+
+        if (r < 0)
+                return kiln_error_set(err, KILN_BAD_INPUT, -r, "reading the bundle", kiln_path_base(path),
+                        "cannot read it");
+        return kiln_bundle_parse(kiln_buf_str(&text), text.len, keys, kiln_path_base(path), ret, err);
+}

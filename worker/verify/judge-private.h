@@ -1,0 +1,108 @@
+/* What the files of the judge share. Nothing outside worker/verify/judge*.c includes this. */
+#pragma once
+
+#include "worker/attest/sbom.h"
+#include "worker/source/rpmlayout.h"
+#include "worker/verify/bom.h"
+#include "worker/verify/claims.h"
+#include "worker/verify/judge.h"
+#include "worker/verify/vsa.h"
+
+/* The checks, in the order they are made; what is not in a result was not made. */
+enum judge_check {
+        CHECK_PACKAGE,      /* digests and signatures inside the RPM */
+        CHECK_ATTESTATIONS, /* envelopes: signatures, form, one of a kind */
+        CHECK_SUBJECTS,     /* statements are about these very packages */
+        CHECK_PROVENANCE,   /* known, consistent, by an accepted builder */
+        CHECK_SBOM,         /* files, purls, build root */
+        CHECK_LOCK,         /* lock.json */
+        CHECK_TESTS,        /* test results */
+        CHECK_POLICY,       /* what the policy demands or does not allow */
+        CHECK_VOTES,        /* k of n, dissent */
+        N_CHECKS,
+};
+
+enum judge_form {
+        FORM_UNATTESTED = 0,
+        FORM_SIGNED,   /* the file as published */
+        FORM_UNSIGNED, /* the file as rpmbuild wrote it */
+        FORM_RESIGNED, /* same header and payload, another signature header */
+        FORM_CONTENT,  /* only statements without file digests speak of it */
+};
+
+struct judge_package {
+        const char *path;
+        int fd;
+        struct kiln_rpm *rpm; /* NULL: it could not be read */
+        struct kiln_scan *scan;
+        char *name;                      /* canonical file name */
+        struct kiln_rpm_digests digests; /* signed_file: of this file */
+        enum judge_form form;
+        uint64_t vouched, dissented; /* masks of keys */
+        enum kiln_verdict verdict;
+};
+
+struct judge_claims { /* one provenance */
+        size_t key;
+        char *where;
+        struct kiln_claims claims;
+};
+
+struct judge_bom {
+        size_t key;
+        char *where;
+        struct kiln_bom *bom;
+        struct kiln_digest document; /* of the canonical JSON */
+};
+
+struct judge_test {
+        size_t key;
+        char *where, *name;
+        bool failed;
+        struct kiln_digest build_digest;
+        char *isa; /* of the test "isa": the level that was demanded; NULL: not said */
+};
+
+struct judge_seen { /* an envelope that was read */
+        char *kind;
+        size_t key;
+        struct kiln_digest payload_sha256;
+};
+
+struct judge {
+        const struct kiln_context *context;
+        const struct kiln_verify_options *o;
+        const struct kiln_policy *policy;
+        const struct kiln_verify_group *group;
+        int dir_fd;
+        struct judge_package *packages;
+        size_t n_packages;
+        struct judge_claims *claims;
+        size_t n_claims;
+        struct judge_bom *boms;
+        size_t n_boms;
+        struct judge_test *tests;
+        size_t n_tests;
+        struct judge_seen *seen;
+        size_t n_seen;
+        json_t *findings, *attestations;
+        bool made[N_CHECKS];
+        enum kiln_verdict checks[N_CHECKS];
+};
+
+/* A finding: about one package, or (NULL) about all of them. */
+void judge_find(struct judge *j, enum judge_check check, struct judge_package *about,
+        enum kiln_verdict verdict, const char *fmt, ...) _printf_(5, 6);
+
+/* The same from an error, whose verdict is kept; clears it. */
+void judge_find_error(
+        struct judge *j, enum judge_check check, struct judge_package *about, struct kiln_error *err);
+
+/* judge-attest.c: reads every attestation. */
+void judge_read_attestations(struct judge *j);
+
+/* The provenance by this key; NULL: none. */
+const struct judge_claims *judge_claims_by(const struct judge *j, size_t key);
+
+/* judge-policy.c: policy and votes, over what was read. */
+void judge_policy(struct judge *j);
