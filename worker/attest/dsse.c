@@ -101,17 +101,17 @@ int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *cons
         const json_t *signatures = json_object_get(envelope, "signatures");
 
         if (!said || !text || !json_is_array(signatures) || get_base64(text, text_len, &body) < 0)
-                return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, DOING, name, "it is no DSSE envelope");
+                return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name, "it is no DSSE envelope");
         if (strlen(type) != said_len || memcmp(type, said, said_len) != 0)
                 return kiln_error_set(
-                        err, KILN_BAD_INPUT, EBADMSG, DOING, name, "its payload type is not %s", type);
+                        err, KILN_BAD_INPUT, 0, DOING, name, "its payload type is not %s", type);
         if (json_array_size(signatures) != 1)
-                return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, DOING, name,
+                return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name,
                         "it has %zu signatures instead of one", json_array_size(signatures));
         sig = member(json_array_get(signatures, 0), "sig", &sig_len);
         if (!sig || get_base64(sig, sig_len, &signature) < 0 || signature.len != 64)
-                return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, DOING, name,
-                        "its signature is none of Ed25519 in base64");
+                return kiln_error_set(
+                        err, KILN_BAD_INPUT, 0, DOING, name, "its signature is none of Ed25519 in base64");
         kiln_dsse_pae(type, kiln_buf_str(&body), body.len, &pae);
         /* The key id is a hint that nobody signed: every key is tried. */
         for (size_t k = 0; k < n_keys; k++)
@@ -121,7 +121,7 @@ int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *cons
                                 *ret_key = k;
                         return 0;
                 }
-        return kiln_error_set(err, KILN_NOT_REPRODUCED, EBADMSG, DOING, name,
+        return kiln_error_set(err, KILN_NOT_REPRODUCED, 0, DOING, name,
                 "none of the %zu keys given made its signature", n_keys);
 }
 

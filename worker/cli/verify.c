@@ -7,6 +7,7 @@
 #include "worker/base/text.h"
 #include "worker/cli/cli.h"
 #include "worker/verify/batch.h"
+#include "worker/verify/bundle.h"
 #include "worker/verify/summary.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <string.h>
 
 struct verify_values {
-        const char *policy, *vsa, *signer;
+        const char *policy, *vsa, *signer, *bundle;
         char **keys, **attestations;
         uint64_t jobs;
         bool quick;
@@ -24,7 +25,7 @@ struct verify_values {
 /* What is made of the results while they come in. */
 struct output {
         bool json, header;
-        json_t *sources; /* with --json or --vsa */
+        json_t *sources; /* NULL: nothing needs them later */
         size_t n_packages, n_good;
 };
 
@@ -162,6 +163,37 @@ static int write_summaries(const struct kiln_context *c, const struct verify_val
                      : 0;
 }
 
+/* Bundles of what lies beside the packages that are good. */
+static int write_bundles(
+        const char *out_dir, const struct kiln_policy *policy, const json_t *sources, struct kiln_error *err)
+{
+        const json_t *source, *one;
+        size_t i, k;
+
+        json_array_foreach(sources, i, source)
+        {
+                const char *before = "", *nvr = string_at(source, "source");
+
+                if (kiln_verify_verdict_of(string_at(source, "verdict")) != KILN_OK)
+                        continue;
+                json_array_foreach(json_object_get(source, "attestations"), k, one)
+                {
+                        const char *file = string_at(one, "file");
+                        int r;
+
+                        if (!strstr(file, ".intoto.jsonl") || strncmp(file, nvr, strlen(nvr)) != 0 ||
+                                strcmp(file, before) == 0)
+                                continue;
+                        before = file;
+                        r = kiln_bundle_export(
+                                string_at(source, "directory"), file, &policy->keys, out_dir, err);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
 static int run(struct kiln_context *c, const struct verify_values *o, char **paths)
 {
         _cleanup_(kiln_policy_freep) struct kiln_policy *policy = NULL;
@@ -175,7 +207,7 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
         if (o->policy && o->keys)
                 return kiln_options_complain(&kiln_command_verify,
                         "--key and --policy exclude each other: the policy names its keys");
-        if (out.json || o->vsa)
+        if (out.json || o->vsa || o->bundle)
                 out.sources = sources = json_array();
         if (open_policy(c, o, &policy, &err) < 0)
                 return kiln_cli_fail(c, &err);
@@ -184,6 +216,8 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
         if (kiln_verify_batch(c, &options, paths, (unsigned)o->jobs, take_result, &out, &verdict, &err) < 0)
                 return kiln_cli_fail(c, &err);
         if (o->vsa && write_summaries(c, o, policy, options.now_s, sources, &err) < 0)
+                return kiln_cli_fail(c, &err);
+        if (o->bundle && write_bundles(o->bundle, policy, sources, &err) < 0)
                 return kiln_cli_fail(c, &err);
         if (out.json)
                 print_json(&out, verdict);
@@ -220,6 +254,8 @@ static const struct kiln_option verify_options[] = {
                 "write the verdict as signed verification summaries"},
         {"signer", 0, KILN_OPTION_STRING, offsetof(struct verify_values, signer), "SOCKET", NULL, 0,
                 "with --vsa: the signer that listens there (default: the local keys)"},
+        {"bundle", 0, KILN_OPTION_STRING, offsetof(struct verify_values, bundle), "DIR", NULL, 0,
+                "write the attestations of good packages as Sigstore bundles into this directory"},
         {"quick", 0, KILN_OPTION_FLAG, offsetof(struct verify_values, quick), NULL, NULL, 0,
                 "hold SBOMs against package headers instead of unpacked payloads"},
         {"jobs", 'j', KILN_OPTION_NUMBER, offsetof(struct verify_values, jobs), "N", NULL, 256,

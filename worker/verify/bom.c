@@ -42,7 +42,7 @@ struct reader {
 
 static int bad(const struct reader *r, const char *what)
 {
-        return kiln_error_set(r->err, KILN_BAD_INPUT, EBADMSG, "reading the SBOM in", r->name,
+        return kiln_error_set(r->err, KILN_BAD_INPUT, 0, "reading the SBOM in", r->name,
                 "it is no %s document that Kiln writes: %s", r->b->format, what);
 }
 
@@ -338,7 +338,7 @@ static int _printf_(2, 3) differs(const struct comparison *c, const char *fmt, .
         va_start(ap, fmt);
         cause = kiln_vasprintf(fmt, ap);
         va_end(ap);
-        return kiln_error_set(c->err, KILN_NOT_REPRODUCED, EBADMSG, "comparing with the SBOM", c->package,
+        return kiln_error_set(c->err, KILN_NOT_REPRODUCED, 0, "comparing with the SBOM", c->package,
                 "the %s document in %s %s", c->b->format, c->name, cause);
 }
 

@@ -4,6 +4,7 @@
 #include "worker/base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #define MEDIA_TYPE "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -17,6 +18,7 @@ static const struct {
         {KILN_PREDICATE_VSA, "summary"},
 };
 #define TEST_PREFIX "test-"
+#define ENVELOPES_SUFFIX ".intoto.jsonl"
 
 static bool is_word(const char *s, size_t len)
 {
@@ -58,9 +60,56 @@ json_t *kiln_bundle_write(const json_t *envelope, const char *keyid)
                 "publicKey", "hint", keyid, "dsseEnvelope", envelope);
 }
 
+static int write_one(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
+        const struct kiln_verify_keys *keys, const char *stem, int out_fd, struct kiln_error *err)
+{
+        _cleanup_free_ char *kind = kiln_bundle_kind(e), *name = NULL;
+        _cleanup_json_ json_t *envelope = NULL, *bundle = NULL;
+        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
+        const char *text;
+        size_t len;
+        int r;
+
+        if (!kind)
+                return 0;
+        text = kiln_envelopes_text(lines, &len);
+        r = kiln_json_parse(text, len, stem, &envelope, err);
+        if (r < 0)
+                return r;
+        bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid);
+        kiln_json_canonical(bundle, &out);
+        kiln_buf_putc(&out, '\n');
+        name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);
+        r = kiln_file_write(out_fd, name, out.data, out.len, 0644);
+        return r < 0 ? kiln_error_set(err, KILN_INFRA, -r, "writing the bundle", name, "cannot write it") : 0;
+}
+
+int kiln_bundle_export(const char *directory, const char *file, const struct kiln_verify_keys *keys,
+        const char *out_dir, struct kiln_error *err)
+{
+        _cleanup_(kiln_envelopes_freep) struct kiln_envelopes *lines = NULL;
+        _cleanup_free_ char *path = kiln_path_join(directory, file),
+                            *stem = kiln_strndup(file, strlen(file) - strlen(ENVELOPES_SUFFIX));
+        _cleanup_close_ int out_fd = kiln_dir_make(AT_FDCWD, out_dir, 0755);
+        int r;
+
+        if (out_fd < 0)
+                return kiln_error_set(err, KILN_INFRA, -out_fd, "writing bundles into", out_dir,
+                        "cannot make the directory");
+        r = kiln_envelopes_open(AT_FDCWD, path, &lines, err);
+        while (r == 0) {
+                _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
+
+                r = kiln_envelopes_next(lines, keys, &e, err);
+                if (r == 0)
+                        r = write_one(lines, e, keys, stem, out_fd, err);
+        }
+        return r < 0 ? r : 0;
+}
+
 static int bad(struct kiln_error *err, const char *name, const char *what)
 {
-        return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, "reading the bundle", name, "%s", what);
+        return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the bundle", name, "%s", what);
 }
 
 int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,

@@ -18,6 +18,11 @@ char *kiln_bundle_kind(const struct kiln_envelope *e);
 /* The bundle of an envelope (its JSON, as in a .jsonl file) that this key signed; a new reference. */
 json_t *kiln_bundle_write(const json_t *envelope, const char *keyid);
 
+/* Writes a bundle of every envelope in directory/file, "<stem>.intoto.jsonl", as
+ * out_dir/<stem>.<kind>.sigstore.json. Errors: as kiln_envelopes_next(); INFRA: cannot write. */
+int kiln_bundle_export(const char *directory, const char *file, const struct kiln_verify_keys *keys,
+        const char *out_dir, struct kiln_error *err);
+
 /* Reads a file and opens the envelope in it (kiln_envelope_open()). Errors: as there. */
 int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys *keys,
         struct kiln_envelope **ret, struct kiln_error *err);

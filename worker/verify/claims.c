@@ -37,7 +37,7 @@ static int _printf_(3, 4) refuse(const struct reader *r, enum kiln_verdict verdi
         va_start(ap, fmt);
         cause = kiln_vasprintf(fmt, ap);
         va_end(ap);
-        return kiln_error_set(r->err, verdict, EBADMSG, "reading the provenance in", r->name, "%s", cause);
+        return kiln_error_set(r->err, verdict, 0, "reading the provenance in", r->name, "%s", cause);
 }
 
 static const char *string_at(const json_t *object, const char *key)

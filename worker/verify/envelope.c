@@ -69,7 +69,7 @@ void kiln_envelope_free(struct kiln_envelope *e)
 
 static int bad(struct kiln_error *err, const char *name, const char *what)
 {
-        return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, "reading the statement in", name, "%s", what);
+        return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the statement in", name, "%s", what);
 }
 
 static struct kiln_digest *field_of(struct kiln_rpm_digests *d, size_t field)
@@ -198,7 +198,8 @@ int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_ke
 struct kiln_envelopes {
         int fd;
         char *name;
-        struct kiln_buf ahead; /* read, but not handed out */
+        struct kiln_buf ahead; /* the line that was read last, and what was read behind it */
+        size_t line_len;       /* with its newline; 0: there is none yet */
         size_t lines;
         bool end;
 };
@@ -236,6 +237,11 @@ static int next_line(struct kiln_envelopes *e, size_t *ret_len, struct kiln_erro
 {
         size_t seen = 0;
 
+        if (e->line_len) {
+                e->ahead.len -= e->line_len;
+                memmove(e->ahead.data, e->ahead.data + e->line_len, e->ahead.len + 1);
+                e->line_len = 0;
+        }
         for (;;) {
                 char chunk[65536];
                 const char *newline =
@@ -249,8 +255,8 @@ static int next_line(struct kiln_envelopes *e, size_t *ret_len, struct kiln_erro
                 if (e->end && e->ahead.len == 0)
                         return KILN_ENVELOPES_END;
                 if (e->end)
-                        return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, "reading the attestations in",
-                                e->name, "its last line is cut off");
+                        return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the attestations in", e->name,
+                                "its last line is cut off");
                 seen = e->ahead.len;
                 if (seen > KILN_DSSE_ENVELOPE_MAX)
                         return kiln_error_set(err, KILN_BAD_INPUT, EFBIG, "reading the attestations in",
@@ -278,6 +284,7 @@ int kiln_envelopes_next(struct kiln_envelopes *e, const struct kiln_verify_keys 
                 e->end = true;
                 return r;
         }
+        e->line_len = len + 1;
         name = kiln_asprintf("%s line %zu", e->name, ++e->lines);
         if (e->lines > KILN_ENVELOPES_MAX)
                 r = kiln_error_set(
@@ -286,10 +293,13 @@ int kiln_envelopes_next(struct kiln_envelopes *e, const struct kiln_verify_keys 
                 r = kiln_envelope_open(kiln_buf_str(&e->ahead), len, keys, name, ret, err);
         if (r == 0)
                 (*ret)->line = e->lines;
-        memmove(e->ahead.data, e->ahead.data + len + 1, e->ahead.len - len - 1);
-        e->ahead.len -= len + 1;
-        e->ahead.data[e->ahead.len] = '\0';
         return r;
+}
+
+const char *kiln_envelopes_text(const struct kiln_envelopes *e, size_t *ret_len)
+{
+        *ret_len = e->line_len ? e->line_len - 1 : 0;
+        return kiln_buf_str(&e->ahead);
 }
 
 bool kiln_envelope_subject_matches(

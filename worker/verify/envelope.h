@@ -75,6 +75,9 @@ enum { KILN_ENVELOPES_END = 1 };
 int kiln_envelopes_next(struct kiln_envelopes *e, const struct kiln_verify_keys *keys,
         struct kiln_envelope **ret, struct kiln_error *err);
 
+/* The text of the envelope that was read last, without its newline; valid until the next is read. */
+const char *kiln_envelopes_text(const struct kiln_envelopes *e, size_t *ret_len);
+
 /* Whether every digest the subject names is the package's, leaving out those in `unknown` (a mask as
  * kiln_envelope_subject.have: what the holder of one form of the file cannot know), and at least one was
  * compared. */

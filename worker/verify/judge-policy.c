@@ -198,7 +198,8 @@ static void check_votes(struct judge *j, struct judge_package *p)
 
         j->made[CHECK_VOTES] = true;
         check_dissent(j, p, agree);
-        if (!policy->provenance && !p->vouched && policy->agree_keys == 1)
+        /* Why nobody vouches has been said, or nobody has to. */
+        if (!keys && policy->agree_keys == 1 && (p->verdict != KILN_OK || !policy->provenance))
                 return;
         if (keys < (size_t)policy->agree_keys || operators < (size_t)policy->agree_operators)
                 judge_find(j, CHECK_VOTES, p, KILN_REFUSED,

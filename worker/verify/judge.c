@@ -185,7 +185,7 @@ static void check_bom(struct judge *j, const struct judge_bom *b)
                         judge_find_error(j, CHECK_SBOM, p, &err);
         }
         if (!c)
-                judge_find(j, CHECK_SBOM, NULL, KILN_NOT_REPRODUCED,
+                judge_find(j, CHECK_SBOM, NULL, KILN_REFUSED,
                         "%s has no provenance by the same key to be held against", b->where);
         else if (kiln_bom_check_build(b->bom, c->claims.lock, &c->claims.build_digest, b->where, &err) < 0)
                 judge_find_error(j, CHECK_SBOM, NULL, &err);
@@ -201,7 +201,7 @@ static void check_document(struct judge *j, const char *suffix, const char *form
         struct kiln_digest digest;
         int r = kiln_file_read(j->dir_fd, name, DOCUMENT_MAX, &text);
 
-        if (r == -ENOENT)
+        if (r == -ENOENT || j->n_boms == 0) /* that nothing was attested is judged elsewhere */
                 return;
         if (r < 0)
                 kiln_error_set(&err, KILN_BAD_INPUT, -r, "reading", name, "cannot be read");
@@ -316,9 +316,10 @@ static json_t *result(struct judge *j)
                 if (j->made[i])
                         json_object_set_new(
                                 checks, check_names[i], json_string(kiln_verdict_name(j->checks[i])));
-        return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "source", kiln_sbom_text(j->group->nvr), "verdict",
-                kiln_verdict_name(verdict), "packages", packages, "attestations", TAKE_PTR(j->attestations),
-                "checks", checks, "findings", TAKE_PTR(j->findings));
+        return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "source", kiln_sbom_text(j->group->nvr),
+                "directory", kiln_sbom_text(j->group->directory), "verdict", kiln_verdict_name(verdict),
+                "packages", packages, "attestations", TAKE_PTR(j->attestations), "checks", checks, "findings",
+                TAKE_PTR(j->findings));
 }
 
 static void judge_clear(struct judge *j)

@@ -47,7 +47,8 @@ struct kiln_policy *kiln_policy_new(void)
                 .macros = true,
                 .skip_check = true,
                 .unsigned_source = true,
-                .unsigned_inputs = true};
+                .unsigned_inputs = true,
+                .unsigned_packages = true};
         return p;
 }
 

@@ -111,7 +111,7 @@ json_t *kiln_vsa_write(const struct kiln_vsa *v)
 
 static int bad(struct kiln_error *err, const char *name, const char *field)
 {
-        return kiln_error_set(err, KILN_BAD_INPUT, EBADMSG, "reading the verification summary in", name,
+        return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the verification summary in", name,
                 "%s is missing or of the wrong form", field);
 }
 

@@ -1,0 +1,186 @@
+/* Attestation files: the signature before the payload, one of each thing, bounded, line by line. */
+#include "tests/unit/envelopehelp.h"
+#include "worker/base/file.h"
+
+#include <fcntl.h>
+
+#define PROVENANCE "https://slsa.dev/provenance/v1"
+
+struct fixture {
+        EVP_PKEY *key, *stranger;
+        struct kiln_verify_keys keys;
+        struct kiln_error err;
+};
+
+static int setup(void **state)
+{
+        struct fixture *f = kiln_calloc(1, sizeof(*f));
+        _cleanup_free_ char *pem = NULL;
+
+        f->key = envelope_key();
+        f->stranger = envelope_key();
+        pem = envelope_pem(f->key);
+        assert_int_equal(kiln_verify_keys_add(&f->keys, pem, "a key", &f->err), 0);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        struct fixture *f = *state;
+
+        EVP_PKEY_free(f->key);
+        EVP_PKEY_free(f->stranger);
+        kiln_verify_keys_clear(&f->keys);
+        kiln_error_clear(&f->err);
+        free(f);
+        return 0;
+}
+
+static int open_signed(struct fixture *f, EVP_PKEY *key, const char *payload, struct kiln_envelope **ret)
+{
+        _cleanup_buf_ struct kiln_buf line = KILN_BUF_INIT;
+
+        envelope_sign(key, payload, &line);
+        return kiln_envelope_open(line.data, line.len - 1, &f->keys, "it", ret, &f->err);
+}
+
+static void test_good(void **state)
+{
+        static const char payload[] =
+                STATEMENT(SUBJECT("b.rpm") "," SUBJECT("a.rpm"), PROVENANCE, "{\"x\":1}");
+        struct fixture *f = *state;
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
+        struct kiln_rpm_digests d = {0};
+        struct kiln_digest sha256 = kiln_digest_of(payload, strlen(payload));
+
+        assert_int_equal(open_signed(f, f->key, payload, &e), 0);
+        assert_int_equal(e->key, 0);
+        assert_string_equal(e->predicate_type, PROVENANCE);
+        assert_int_equal(json_integer_value(json_object_get(e->predicate, "x")), 1);
+        assert_true(kiln_digest_equal(&e->payload_sha256, &sha256));
+        assert_int_equal(e->n_subjects, 2);
+        assert_string_equal(e->subjects[0].name, "a.rpm");
+        assert_int_equal(e->subjects[0].have, 1U << 0 | 1U << 2);
+        memset(&d.header, 0xaa, sizeof(d.header));
+        assert_false(kiln_envelope_subject_matches(&e->subjects[0], &d, 0));
+        assert_true(kiln_envelope_subject_matches(&e->subjects[0], &d, 1U << 0));
+        assert_false(kiln_envelope_subject_matches(&e->subjects[0], &d, 1U << 0 | 1U << 2));
+        memset(&d.signed_file, 0xbb, sizeof(d.signed_file));
+        assert_true(kiln_envelope_subject_matches(&e->subjects[0], &d, 0));
+}
+
+/* A key id in the envelope decides nothing; neither does a payload that cannot be parsed, before its
+ * signature. */
+static void test_signature_first(void **state)
+{
+        struct fixture *f = *state;
+        struct kiln_envelope *e = NULL;
+
+        assert_true(open_signed(f, f->stranger, STATEMENT(SUBJECT("a.rpm"), PROVENANCE, "{}"), &e) < 0);
+        assert_int_equal(f->err.verdict, KILN_NOT_REPRODUCED);
+        assert_true(open_signed(f, f->stranger, "{\"a\":1,\"a\":2}", &e) < 0);
+        assert_int_equal(f->err.verdict, KILN_NOT_REPRODUCED);
+        assert_true(open_signed(f, f->key, "{\"a\":1,\"a\":2}", &e) < 0);
+        assert_int_equal(f->err.verdict, KILN_BAD_INPUT);
+        assert_non_null(strstr(f->err.cause, "duplicate"));
+        assert_null(e);
+}
+
+static void test_refused(void **state)
+{
+        static const struct {
+                const char *payload, *why;
+        } cases[] = {
+                {"", ""},
+                {"[]", "no in-toto Statement"},
+                {"{}", "no in-toto Statement"},
+                {STATEMENT("", PROVENANCE, "{}"), "about nothing"},
+                {STATEMENT(SUBJECT("a.rpm"), PROVENANCE, "[]"), "no predicate"},
+                {STATEMENT(SUBJECT("a.rpm") "," SUBJECT("a.rpm"), PROVENANCE, "{}"), "twice"},
+                {STATEMENT(SUBJECT("../a.rpm"), PROVENANCE, "{}"), "no file name"},
+                {STATEMENT(SUBJECT(""), PROVENANCE, "{}"), "no file name"},
+                {STATEMENT("{\"name\":\"a\",\"digest\":{}}", PROVENANCE, "{}"), "no digest"},
+                {STATEMENT("{\"name\":\"a\",\"digest\":{\"sha512\":\"" HEX_A "\"}}", PROVENANCE, "{}"),
+                        "no digest"},
+                {STATEMENT("{\"name\":\"a\",\"digest\":{\"sha256\":\"AA\"}}", PROVENANCE, "{}"),
+                        "lower-case"},
+                {STATEMENT("{\"name\":\"a\",\"digest\":{\"sha256\":7}}", PROVENANCE, "{}"), "lower-case"},
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
+                struct kiln_envelope *e = NULL;
+
+                assert_true(open_signed(f, f->key, cases[i].payload, &e) < 0);
+                assert_int_equal(f->err.verdict, KILN_BAD_INPUT);
+                assert_non_null(strstr(f->err.cause, cases[i].why));
+                assert_null(e);
+        }
+}
+
+static void test_file(void **state)
+{
+        struct fixture *f = *state;
+        char dir[] = "/tmp/kiln-test-XXXXXX";
+        _cleanup_free_ char *path = NULL;
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        _cleanup_(kiln_envelopes_freep) struct kiln_envelopes *lines = NULL;
+        struct kiln_envelope *e = NULL;
+        const char *said;
+        size_t len, first;
+
+        assert_non_null(mkdtemp(dir));
+        path = kiln_path_join(dir, "x.intoto.jsonl");
+        envelope_sign(f->key, STATEMENT(SUBJECT("a.rpm"), PROVENANCE, "{}"), &text);
+        first = text.len;
+        envelope_sign(f->stranger, STATEMENT(SUBJECT("b.rpm"), PROVENANCE, "{}"), &text);
+        envelope_sign(f->key, STATEMENT(SUBJECT("c.rpm"), PROVENANCE, "{}"), &text);
+        kiln_buf_puts(&text, "{\"cut");
+        assert_int_equal(kiln_file_write(AT_FDCWD, path, text.data, text.len, 0644), 0);
+
+        assert_int_equal(kiln_envelopes_open(AT_FDCWD, path, &lines, &f->err), 0);
+        assert_int_equal(kiln_envelopes_next(lines, &f->keys, &e, &f->err), 0);
+        assert_string_equal(e->subjects[0].name, "a.rpm");
+        said = kiln_envelopes_text(lines, &len);
+        assert_int_equal(len, first - 1);
+        assert_memory_equal(said, text.data, len);
+        kiln_envelope_free(e);
+        assert_true(kiln_envelopes_next(lines, &f->keys, &e, &f->err) < 0); /* the stranger's */
+        assert_int_equal(kiln_envelopes_next(lines, &f->keys, &e, &f->err), 0);
+        assert_string_equal(e->subjects[0].name, "c.rpm");
+        assert_int_equal(e->line, 3);
+        kiln_envelope_free(e);
+        assert_true(kiln_envelopes_next(lines, &f->keys, &e, &f->err) < 0);
+        assert_non_null(strstr(f->err.cause, "cut off"));
+        assert_int_equal(kiln_envelopes_next(lines, &f->keys, &e, &f->err), KILN_ENVELOPES_END);
+        assert_int_equal(kiln_tree_remove(AT_FDCWD, dir), 0);
+}
+
+static void test_keys(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_free_ char *pem = envelope_pem(f->key);
+        EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+        _cleanup_free_ char *rsa_pem = envelope_pem(rsa);
+
+        assert_int_equal(kiln_verify_keys_add(&f->keys, pem, "again", &f->err), 0);
+        assert_int_equal(f->keys.n, 1);
+        assert_true(kiln_verify_keys_add(&f->keys, rsa_pem, "rsa", &f->err) < 0);
+        assert_true(kiln_verify_keys_add(&f->keys, "", "empty", &f->err) < 0);
+        assert_int_equal(f->err.verdict, KILN_BAD_INPUT);
+        EVP_PKEY_free(rsa);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_good, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_signature_first, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_file, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
