@@ -76,7 +76,8 @@ struct kiln_rpm {
                 payload_offset; /* of the file: [header_offset, end) is what signing leaves unchanged */
 };
 
-/* Reads fd from its start; `name` is for messages. Every digest the file carries is checked; any bad digest
+/* Reads fd from its start; `name` is for messages. Every digest the file carries is checked (an MD5
+ * digest only where SHA-256 digests do not cover the same bytes); any bad digest
  * or bad signature is BAD_INPUT with the words of what is wrong. A truncated, corrupt or unsupported (v6
  * without support) file is BAD_INPUT. keyring may be NULL: any signature is then of an unknown key. The
  * result is the caller's. */

@@ -1,8 +1,8 @@
 /* The digests and signatures of one RPM file, checked over its very bytes.
  *
- * Every digest and signature that stands in the file is judged by itself here, so that "unsigned", "signed by
- * somebody unknown", "tampered" and "cannot be checked" are never confused; librpm's rpmVerifySignatures()
- * then judges the same file, and has to agree. */
+ * Every digest (but an MD5 that SHA-256 makes superfluous) and signature of the file is judged by itself
+ * here, so that "unsigned", "signed by somebody unknown", "tampered" and "cannot be checked" are never
+ * confused; librpm's rpmVerifySignatures() then judges the same file, and has to agree. */
 #pragma once
 
 #include "worker/source/rpmfile.h"
