@@ -144,20 +144,31 @@ static int open_policy(const struct kiln_context *c, const struct verify_values 
         return 0;
 }
 
+static int open_signer(const struct kiln_context *c, const struct verify_values *o, struct kiln_signer **ret,
+        struct kiln_error *err)
+{
+        return o->signer ? kiln_signer_connect(c, o->signer, ret, err) : kiln_signer_spawn(c, NULL, ret, err);
+}
+
+/* A signer remembers the packages of one conversation, up to a limit: one conversation for each source. */
 static int write_summaries(const struct kiln_context *c, const struct verify_values *o,
         const struct kiln_policy *policy, int64_t now_s, const json_t *sources, struct kiln_error *err)
 {
-        _cleanup_(kiln_signer_freep) struct kiln_signer *signer = NULL;
         _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
         const json_t *one;
         size_t i;
-        int r = o->signer ? kiln_signer_connect(c, o->signer, &signer, err)
-                          : kiln_signer_spawn(c, NULL, &signer, err);
+        int r = 0;
 
-        json_array_foreach(sources, i, one) if (r == 0) r =
-                kiln_verify_summarise(signer, policy, now_s, one, &out, err);
-        if (r < 0)
-                return r;
+        json_array_foreach(sources, i, one)
+        {
+                _cleanup_(kiln_signer_freep) struct kiln_signer *signer = NULL;
+
+                r = open_signer(c, o, &signer, err);
+                if (r == 0)
+                        r = kiln_verify_summarise(signer, policy, now_s, one, &out, err);
+                if (r < 0)
+                        return r;
+        }
         r = kiln_file_write(AT_FDCWD, o->vsa, kiln_buf_str(&out), out.len, 0644);
         return r < 0 ? kiln_error_set(err, KILN_INFRA, -r, "writing the summary", o->vsa, "cannot write it")
                      : 0;

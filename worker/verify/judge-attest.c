@@ -359,18 +359,22 @@ static bool is_own(const char *file, const char *nvr)
         return strcmp(file, ".intoto.jsonl") == 0 || kiln_bundle_is_suffix(file);
 }
 
-static char **own_files(const struct judge *j)
+static char **own_files(struct judge *j)
 {
         int fd = openat(j->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         char **files = NULL;
         struct dirent *entry;
+        size_t n = 0;
 
-        while (dir && (entry = readdir(dir)))
-                if (is_own(entry->d_name, j->group->nvr) && kiln_strv_length(files) < FILES_MAX)
+        while (dir && (entry = readdir(dir)) && n <= FILES_MAX)
+                if (is_own(entry->d_name, j->group->nvr) && n++ < FILES_MAX)
                         kiln_strv_append(&files, entry->d_name);
         if (dir)
                 closedir(dir);
+        if (n > FILES_MAX)
+                judge_find(j, CHECK_ATTESTATIONS, NULL, KILN_BAD_INPUT,
+                        "more than %d files of attestations lie beside it", FILES_MAX);
         if (files)
                 qsort(files, kiln_strv_length(files), sizeof(*files), kiln_strcmp_ptr);
         return files;
