@@ -1,7 +1,7 @@
 /* From a request to a build root: inputs, solving, rounds. */
 #include "worker/pipeline/job.h"
 
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
