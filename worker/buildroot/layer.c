@@ -34,6 +34,8 @@ void kiln_root_close(struct kiln_root *r)
 int kiln_error_from_sandbox(
         struct kiln_error *err, const struct kiln_sandbox_error *e, const char *doing, const char *subject)
 {
+        if (e->errnum == ECANCELED) /* before the program ran; afterwards it is a result */
+                return kiln_error_set(err, KILN_CANCELLED, ECANCELED, doing, subject, "cancelled");
         kiln_error_set(err, e->refused ? KILN_REFUSED : KILN_INFRA, e->errnum, doing, subject, "%s: %s",
                 e->step, e->message);
         if (e->advice[0])
