@@ -68,6 +68,19 @@ static void on_output(struct run *r, int fds[2])
         r->last_output_ns = sandbox_now_ns();
 }
 
+static void on_observe(struct run *r, int fds[2])
+{
+        int n;
+
+        if (r->observation.fd >= 0 || fds[0] < 0 || fds[1] < 0)
+                return;
+        n = observe_take(&r->observation, fds[0], fds[1]);
+        if (n < 0)
+                run_fail(r, -step_fail(r->err, "watch files", -n, "cannot read the list of watches"));
+        else
+                fds[0] = fds[1] = -1;
+}
+
 static void on_init(struct run *r, const struct message *m, int fds[2])
 {
         const struct message go = {.kind = MESSAGE_GO};
@@ -175,6 +188,10 @@ bool run_message(struct run *r)
         case MESSAGE_OUTPUT:
                 if (!r->executing)
                         on_output(r, fds);
+                break;
+        case MESSAGE_OBSERVE:
+                if (!r->executing)
+                        on_observe(r, fds);
                 break;
         case MESSAGE_EXECUTING:
                 r->executing = true;

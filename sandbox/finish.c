@@ -49,6 +49,9 @@ void run_finish(struct run *r)
                         ;
         }
         processes_wait(r);
+        while (observe_read(&r->observation, r->s)) /* what is dead opens nothing more */
+                ;
+        result->observe_lost = r->observation.lost;
         if (r->executing && !r->failed)
                 r->executed = true;
         if (!r->exited) { /* killed: the monitor's own usage holds everything it and PID 1 have waited for */

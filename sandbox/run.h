@@ -3,6 +3,7 @@
 #pragma once
 
 #include "sandbox/cgroup.h"
+#include "sandbox/observe.h"
 #include "sandbox/pump.h"
 #include "sandbox/setup.h"
 #include "sandbox/util.h"
@@ -19,6 +20,7 @@ struct run {
         int exec_fd; /* read end: its end means executed, or failed with an error message before */
         struct pump *out;
         struct pump *errors;
+        struct observation observation;
         uint64_t start_ns;
         uint64_t last_output_ns;
         uint64_t last_second_ns; /* when the once-a-second limits were looked at */

@@ -57,6 +57,8 @@ static int validate(const struct kiln_sandbox *s, struct kiln_sandbox_error *err
                 wrong = "the program's id is not mapped";
         else if ((s->uid == 0) != (s->gid == 0))
                 wrong = "uid and gid must both be 0 or both not";
+        else if (s->observe && !s->opened)
+                wrong = "nobody to tell of opened files";
         else if (s->writable && (s->uid == 0 || s->root_read_only))
                 wrong = "writable directories are for an unprivileged id and a root that can change";
         else if ((unsigned)s->profile > KILN_PROFILE_CHECK)
@@ -126,6 +128,7 @@ static void run_clear(struct run *r)
                 sandbox_close(&r->errors->fd);
         free(r->out);
         free(r->errors);
+        observe_clear(&r->observation);
         cgroup_remove(&r->cgroup);
 }
 
@@ -150,6 +153,7 @@ int sandbox_run_hooked(const struct kiln_sandbox *s, const struct step_hook *hoo
                 .result = &result,
                 .err = err ? err : &unused,
                 .cgroup = {-1, -1, ""},
+                .observation = {.fd = -1},
                 .monitor_pidfd = -1,
                 .init_pidfd = -1,
                 .exec_fd = -1,

@@ -81,7 +81,7 @@ static void run_cancel(struct run *r)
         run_kill(r);
 }
 
-enum { ON_CONTROL, ON_EXEC, ON_INIT, ON_MONITOR, ON_CANCEL, ON_OUT, ON_ERRORS, ON_COUNT };
+enum { ON_CONTROL, ON_EXEC, ON_INIT, ON_MONITOR, ON_CANCEL, ON_OUT, ON_ERRORS, ON_OPENED, ON_COUNT };
 
 void run_loop(struct run *r)
 {
@@ -97,6 +97,7 @@ void run_loop(struct run *r)
                 p[ON_INIT] = (struct pollfd){r->init_done ? -1 : r->init_pidfd, POLLIN, 0};
                 p[ON_MONITOR] = (struct pollfd){r->monitor_done ? -1 : r->monitor_pidfd, POLLIN, 0};
                 p[ON_CANCEL] = (struct pollfd){r->killed ? -1 : r->s->cancel_fd, POLLIN, 0};
+                p[ON_OPENED] = (struct pollfd){r->observation.fd, POLLIN, 0};
                 p[ON_OUT] = p[ON_ERRORS] = (struct pollfd){-1, 0, 0};
                 if (r->out)
                         pump_poll(r->out, &p[ON_OUT]);
@@ -119,6 +120,8 @@ void run_loop(struct run *r)
                 }
                 run_pump(r, r->out, &p[ON_OUT]);
                 run_pump(r, r->errors, &p[ON_ERRORS]);
+                if (p[ON_OPENED].revents)
+                        observe_read(&r->observation, r->s);
                 if (p[ON_CANCEL].revents)
                         run_cancel(r);
                 if (p[ON_INIT].revents) {
