@@ -32,17 +32,18 @@ static bool is_writable(const struct kiln_sandbox *s, const char *path)
 static int watch_tree(struct setup *u, int inotify_fd, const char *top, FILE *list)
 {
         char *const tops[] = {(char *)(uintptr_t)top, NULL};
-        _cleanup_(fts_closep) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
+        _cleanup_(fts_closep) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+        struct stat st;
         FTSENT *e;
 
-        if (!walk)
+        if (!walk || stat(top, &st) < 0)
                 return step_fail(&u->err, "watch files", errno, "cannot walk %s", top);
         while ((e = fts_read(walk)) != NULL) {
                 int wd;
 
                 if (e->fts_info != FTS_D)
                         continue;
-                if (is_writable(u->s, e->fts_path) || strchr(e->fts_path, '\n')) {
+                if (is_writable(u->s, e->fts_path) || e->fts_statp->st_dev != st.st_dev) {
                         fts_set(walk, e, FTS_SKIP);
                         continue;
                 }

@@ -64,6 +64,7 @@ void kiln_build_close(struct kiln_build *b)
         kiln_closep(&b->lease_fd);
         kiln_closep(&b->build_fd);
         transcript_clear(&b->transcript);
+        opened_clear(&b->opened);
         free(b->name);
         free(b->spec);
         free(b);

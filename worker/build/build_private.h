@@ -3,6 +3,7 @@
 #pragma once
 
 #include "worker/build/build.h"
+#include "worker/build/opened.h"
 #include "worker/build/transcript.h"
 
 #define MOUNTS_MAX 32
@@ -21,6 +22,7 @@ struct kiln_build {
         char *spec;
         struct transcript transcript;
         struct kiln_build_usage usage;
+        struct opened opened;
 };
 
 /* One run in the sandbox: an overlay of its own over the root, the build directory bound in, the toolchain's
@@ -38,6 +40,10 @@ struct build_run {
  * failure. */
 int build_run_init(
         struct kiln_build *b, const struct kiln_root *root, struct build_run *run, struct kiln_error *err);
+
+/* What it opens of the root is added to b->opened. Not of the sources: rpmbuild itself reads each of them for the
+ * source package, and the kernel does not tell who opened a file. */
+void build_run_observe(struct kiln_build *b, struct build_run *run);
 
 /* Runs it; *ret_status is the exit status. What the sandbox itself ended is an error already. */
 int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,

@@ -131,3 +131,9 @@ int kiln_build_inspect(struct kiln_build *b, const struct kiln_root *root, int (
         run.s.limits.silence_s = 0;
         return build_run_go(b, &run, "inspecting", "the packages", ret_status, err);
 }
+
+char **kiln_build_opened(const struct kiln_build *b, bool *ret_complete)
+{
+        *ret_complete = !b->opened.lost;
+        return opened_list(&b->opened);
+}

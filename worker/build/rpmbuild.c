@@ -108,6 +108,8 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         command_options(b->params, &argv);
         kiln_strv_append(&argv, spec);
         run.s.argv = (const char *const *)argv;
+        if (b->params->observe)
+                build_run_observe(b, &run);
         return build_run_go(b, &run, doing, b->spec, ret_status, err);
 }
 

@@ -19,6 +19,13 @@ static void build_output(void *ctx, const void *data, size_t len)
         transcript_feed(&b->transcript, data, len);
 }
 
+static void build_opened(void *ctx, const char *path)
+{
+        struct kiln_build *b = ctx;
+
+        opened_add(&b->opened, path);
+}
+
 static void usage_add(struct kiln_build_usage *u, const struct kiln_sandbox_result *r)
 {
         u->user_ns += r->user_ns;
@@ -128,6 +135,15 @@ int build_run_init(
         return run_macro_files(b, run, err);
 }
 
+void build_run_observe(struct kiln_build *b, struct build_run *run)
+{
+        static const char *const where[] = {"/", NULL};
+
+        run->s.observe = where;
+        run->s.opened = build_opened;
+        run->s.opened_ctx = b;
+}
+
 int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,
         int *ret_status, struct kiln_error *err)
 {
@@ -140,6 +156,7 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
         if (r < 0)
                 return kiln_error_from_sandbox(err, &serr, doing, subject);
         usage_add(&b->usage, &result);
+        b->opened.lost |= result.observe_lost;
         if (!b->usage.first_exec_ns && run->s.argv)
                 b->usage.first_exec_ns = result.exec_ns;
         switch (result.how) {

@@ -223,6 +223,7 @@ static void params_from_request(struct kiln_job *j)
                 .profile = b->profile == KILN__V1__BUILD__SANDBOX_PROFILE__CHECK ? KILN_PROFILE_CHECK
                                                                                  : KILN_PROFILE_BUILD,
                 .nested_mounts = b->nested_mounts,
+                .observe = b->observe_inputs,
                 .cpus = b->cpus,
                 .log = {build_log, build_phase, j->record},
         };
