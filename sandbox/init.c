@@ -5,6 +5,7 @@
  * but the control socket. Its end is the end of every process inside. */
 #include "sandbox/caps.h"
 #include "sandbox/idmap.h"
+#include "sandbox/observe.h"
 #include "sandbox/root.h"
 #include "sandbox/setup.h"
 #include "sandbox/util.h"
@@ -128,7 +129,7 @@ static int init_setup(struct setup *u)
         if ((n = namespaces_enter(u)) < 0 || (n = root_sources_open(u, &sources)) < 0)
                 return n;
         u->stdin_fd = u->s->stdin_fd;
-        if ((n = identity_set(u)) < 0 || (n = root_enter(u, &sources)) < 0)
+        if ((n = identity_set(u)) < 0 || (n = root_enter(u, &sources)) < 0 || (n = observe_start(u)) < 0)
                 return n;
         if (u->s->terminal)
                 return 0;

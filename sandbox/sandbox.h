@@ -175,6 +175,13 @@ struct kiln_sandbox {
         bool nested_mounts;         /* leave /proc uncovered so that nested `unshare --mount-proc` works */
         bool sys_none;              /* no /sys at all */
 
+        /* Absolute directories of the root, NULL-terminated: `opened` is told of files below them that are opened,
+         * one and the same maybe often; NULL: nobody looks. Neither `writable` directories nor mounts are
+         * entered, but a mount may be named itself. What is not seen: observe.h. */
+        const char *const *observe;
+        void (*opened)(void *ctx, const char *path);
+        void *opened_ctx;
+
         struct kiln_sandbox_limits limits;
         int disk_fd;        /* a bound directory that limits.disk_bytes counts besides upper_fd; -1: none */
         int cancel_fd;      /* readable: kill everything and return how = CANCELLED; -1: none */
@@ -215,6 +222,7 @@ struct kiln_sandbox_result {
         uint64_t peak_pids;         /* likewise */
         uint64_t exec_ns;           /* monotonic time at which the program was executed */
         bool cgroup;                /* limits were enforced by a cgroup */
+        bool observe_lost;          /* the program opened more than was told: the kernel's queue overflowed */
         enum kiln_id_mode id_mode;
 
         struct kiln_sandbox_denied denied[64]; /* calls the policy denied and a listener saw */

@@ -43,6 +43,7 @@ enum message_kind {
         MESSAGE_GO,           /* caller, to the monitor: mapped; and to PID 1: in its cgroup */
         MESSAGE_INIT,         /* monitor: pid, with PID 1's pidfd */
         MESSAGE_OUTPUT,       /* PID 1: one or two read ends of output pipes */
+        MESSAGE_OBSERVE,      /* PID 1: an inotify descriptor and the list of what it watches */
         MESSAGE_EXECUTING,    /* program: ns */
         MESSAGE_ERROR,        /* error */
         MESSAGE_EXIT,         /* PID 1: status (as of wait), usage of the program and all it waited for */

@@ -54,6 +54,8 @@ static const struct {
                 "another seccomp listener is already active for this program: start it outside of that "
                 "supervisor"},
         {"answer uname", 0, "the host forbids supervision: sysctl kernel.yama.ptrace_scope must be below 3"},
+        {"watch files", ENOSPC, "raise sysctl fs.inotify.max_user_watches"},
+        {"watch files", EMFILE, "raise sysctl fs.inotify.max_user_instances"},
         {"cgroup", 0,
                 "hard limits need a delegated cgroup v2: systemd-run --user --scope -p Delegate=yes, or "
                 "Delegate=yes in the service"},

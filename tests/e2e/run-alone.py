@@ -15,6 +15,7 @@ at, action = None, None
 if arguments[0] == "--at":
     at, action, arguments = re.compile(arguments[1]), arguments[2], arguments[3:]
 log, command = arguments[0], arguments[1:]
+acting = threading.Lock()
 if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
     sys.exit("prctl")
 
@@ -24,7 +25,8 @@ def act(program):
     if number is not None:
         os.kill(program.pid, number)
     else:
-        subprocess.run(["bash", "-c", action], stdin=subprocess.DEVNULL, check=False)
+        with acting:
+            subprocess.run(["bash", "-c", action], stdin=subprocess.DEVNULL, check=False)
 
 
 def follow(program):
@@ -43,6 +45,8 @@ program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.
 reader = threading.Thread(target=follow, args=(program,), daemon=True)
 reader.start()
 status = program.wait()
+with acting:  # what ACTION started is nothing the program left
+    pass
 patience = time.monotonic() + (3 if status == -signal.SIGKILL else 0)
 while True:
     try:

@@ -1,5 +1,5 @@
 /* The ISA check over arbitrary bytes: an ELF file, an ar archive or, behind an RPM's magic, a package. */
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/file.h"
 
 #include <stdlib.h>

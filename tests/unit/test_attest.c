@@ -113,6 +113,8 @@ static void fill_lock(struct fixture *f)
                 "https://example.org/repo/", "file:///home/me/.cache/kiln/bootstrap"};
         struct kiln_lock *l = f->lock = kiln_lock_new();
 
+        free(l->toolchain);
+        free(l->arch);
         l->toolchain = kiln_strdup("bootstrap");
         l->arch = kiln_strdup("x86_64");
         for (size_t i = 0; i < 2; i++)

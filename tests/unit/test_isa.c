@@ -1,5 +1,5 @@
 /* The ISA check on what gcc makes here and now, on archives, RPMs and trees, and on broken files. */
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/base/process.h"

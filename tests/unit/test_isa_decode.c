@@ -1,5 +1,5 @@
 /* The short way through the decoder against Zydis, and the table of levels. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

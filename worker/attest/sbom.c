@@ -83,9 +83,13 @@ struct kiln_sbom *kiln_sbom_new(const struct kiln_attest_input *in)
         }
         if (s->n_packages)
                 qsort(s->packages, s->n_packages, sizeof(*s->packages), compare_packages);
-        for (size_t i = 0; i < in->lock->n_packages; i++)
-                dependency_fill(KILN_APPEND(s->dependencies, s->n_dependencies), in->vendor, in->lock,
-                        &in->lock->packages[i]);
+        for (size_t i = 0; i < in->lock->n_packages; i++) {
+                struct kiln_sbom_dependency *d = KILN_APPEND(s->dependencies, s->n_dependencies);
+
+                dependency_fill(d, in->vendor, in->lock, &in->lock->packages[i]);
+                if (in->opened)
+                        d->use = in->opened[i] ? KILN_SBOM_OPENED : KILN_SBOM_INSTALLED;
+        }
         return s;
 }
 

@@ -18,11 +18,18 @@ struct kiln_sbom_package {
         struct kiln_license license;
 };
 
+enum kiln_sbom_use { /* of a package of the build root */
+        KILN_SBOM_UNKNOWN = 0,
+        KILN_SBOM_OPENED,
+        KILN_SBOM_INSTALLED, /* and not opened */
+};
+
 struct kiln_sbom_dependency { /* a package of the build root */
         const struct kiln_locked_package *locked;
         char *version;
         char *purl;
         char *url; /* NULL: none that means anything elsewhere */
+        enum kiln_sbom_use use;
         struct kiln_license license;
 };
 

@@ -3,6 +3,7 @@
 
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
+#include "worker/buildroot/layer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,15 +52,6 @@ static void on_output(void *ctx, const void *data, size_t len)
         struct scan_job *job = ctx;
 
         kiln_buf_append(&job->out, data, len);
-}
-
-static int sandbox_failed(const struct kiln_sandbox_error *e, struct kiln_error *err)
-{
-        kiln_error_set(
-                err, e->refused ? KILN_REFUSED : KILN_INFRA, 0, DOING, NULL, "%s: %s", e->step, e->message);
-        if (e->advice[0])
-                kiln_error_advise(err, "%s", e->advice);
-        return e->errnum ? -e->errnum : -EIO;
 }
 
 /* How the run ended, if not well. A payload that made the reader crash or give up is the package's fault. */
@@ -146,7 +138,7 @@ static int run(const struct kiln_context *c, const struct kiln_idmap *idmap, int
         s.limits = (struct kiln_sandbox_limits){
                 .wall_s = WALL_S, .memory_bytes = MEMORY_BYTES, .pids = 8, .output_bytes = OUTPUT_BYTES};
         if (kiln_sandbox_run(&s, &result, &e) < 0)
-                return sandbox_failed(&e, err);
+                return kiln_error_from_sandbox(err, &e, DOING, "the packages");
         return judge(&result, job, rpms, err);
 }
 
@@ -165,7 +157,7 @@ int kiln_scan_packages(const struct kiln_context *c, const struct kiln_idmap *id
                 return kiln_error_set(err, KILN_INFRA, errno, DOING, work_dir, "cannot open the directory");
         root_fd = kiln_idmap_mkdir(idmap, work_fd, name, 0, 0, &e);
         if (root_fd < 0)
-                return sandbox_failed(&e, err);
+                return kiln_error_from_sandbox(err, &e, DOING, "the packages");
         r = run(c, idmap, root_fd, fds, &job, rpms, err);
         kiln_idmap_rmtree(idmap, work_fd, name, &e);
         if (r == 0)

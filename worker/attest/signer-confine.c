@@ -64,6 +64,7 @@ static const int allowed_calls[] = {SCMP_SYS(accept4), SCMP_SYS(brk), SCMP_SYS(c
         SCMP_SYS(munmap), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64),
         SCMP_SYS(read), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction),
         SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg),
+        SCMP_SYS(sigaltstack), /* AddressSanitizer asks for it before every function that does not return */
         SCMP_SYS(write)};
 
 static const int deadly_calls[] = {SCMP_SYS(connect), SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork),

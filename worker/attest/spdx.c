@@ -159,6 +159,10 @@ static void add_dependency(struct document *d, const struct kiln_sbom_dependency
                 "versionInfo", kiln_sbom_text(dep->version), "downloadLocation",
                 dep->url ? kiln_sbom_text(dep->url) : json_string("NOASSERTION"), "filesAnalyzed", 0,
                 "checksums", checksum("SHA256", hex), "externalRefs", purl_reference(dep->purl));
+        if (dep->use != KILN_SBOM_UNKNOWN)
+                json_object_set_new(j, "comment",
+                        json_string(dep->use == KILN_SBOM_OPENED ? "opened by the build"
+                                                                 : "installed, not opened by the build"));
         add_license(d, j, &dep->license);
         json_array_append_new(d->packages, j);
         relate(d, id, "BUILD_DEPENDENCY_OF", SOURCE_ID);

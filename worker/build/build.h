@@ -36,6 +36,7 @@ struct kiln_build_params {
         bool skip_check;
         enum kiln_profile profile;
         bool nested_mounts;
+        bool observe;  /* remember which files rpmbuild and what it starts open */
         unsigned cpus; /* 0: the toolchain's */
         struct kiln_sandbox_limits limits;
         struct kiln_build_log log;
@@ -102,6 +103,8 @@ int kiln_build_inspect(struct kiln_build *b, const struct kiln_root *root, int (
         int out_fd, int *ret_status, struct kiln_error *err);
 
 const struct kiln_build_usage *kiln_build_usage(const struct kiln_build *b);
+/* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete: false when some were lost. sandbox/observe.h says what is not seen. */
+char **kiln_build_opened(const struct kiln_build *b, bool *ret_complete);
 const char *kiln_build_tail(const struct kiln_build *b); /* the last lines that were printed */
 
 /* A shell, or argv when it is not NULL, on the caller's terminal; the exit status goes to *ret_status. */

@@ -161,8 +161,9 @@ static int partials_remove(struct kiln_store *s, bool all, uint64_t *freed)
 
         for (size_t i = 0; r == 0 && i < partials.n; i++) {
                 const struct item *p = &partials.items[i];
+                /* For reading: one whose owner died just before the rename is read-only already. */
                 _cleanup_close_ int fd =
-                        openat(s->partial_fd, p->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+                        openat(s->partial_fd, p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
                 struct stat st;
 
                 if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)

@@ -12,6 +12,7 @@
 extern const struct kiln_command kiln_command_rebuild;
 extern const struct kiln_command kiln_command_lock;
 extern const struct kiln_command kiln_command_shell;
+extern const struct kiln_command kiln_command_report;
 extern const struct kiln_command kiln_command_verify;
 extern const struct kiln_command kiln_command_isa;
 extern const struct kiln_command kiln_command_toolchain;
@@ -22,6 +23,7 @@ extern const struct kiln_command kiln_command_sandbox;
 int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_lock(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_shell(struct kiln_context *c, int argc, char **argv);
+int kiln_cmd_report(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_verify(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_isa(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_toolchain(struct kiln_context *c, int argc, char **argv);

@@ -1,5 +1,5 @@
 /* `kiln isa`: options, and the report as a table or JSON. Thin: everything else is worker/attest. */
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/mem.h"
 #include "worker/base/text.h"
 #include "worker/cli/cli.h"

@@ -11,6 +11,8 @@
 
 static const struct kiln_option options[] = {
         REQUEST_OPTIONS,
+        {"observe", 0, KILN_OPTION_FLAG, offsetof(struct request_options, observe), NULL, NULL, 0,
+                "record what the build opens: inputs.json, marks in the SBOMs"},
         {"output", 'o', KILN_OPTION_STRING, offsetof(struct request_options, output), "DIR", NULL, 0,
                 "where the result goes (default: the current directory)"},
         {"sign", 0, KILN_OPTION_CHOICE, offsetof(struct request_options, signing), "WITH", "local none", 0,

@@ -236,6 +236,7 @@ static void fill_rest(const struct request_options *o, Kiln__V1__BuildRequest *q
                                  : KILN__V1__BUILD__SANDBOX_PROFILE__CHECK;
         b->cpus = (uint32_t)o->cpus;
         b->nested_mounts = o->nested;
+        b->observe_inputs = o->observe;
         l->wall_s = o->wall;
         l->silence_s = o->silence;
         l->cpu_s = o->cpu;

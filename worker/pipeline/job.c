@@ -1,7 +1,7 @@
 /* From a request to a build root: inputs, solving, rounds. */
 #include "worker/pipeline/job.h"
 
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
@@ -223,6 +223,7 @@ static void params_from_request(struct kiln_job *j)
                 .profile = b->profile == KILN__V1__BUILD__SANDBOX_PROFILE__CHECK ? KILN_PROFILE_CHECK
                                                                                  : KILN_PROFILE_BUILD,
                 .nested_mounts = b->nested_mounts,
+                .observe = b->observe_inputs,
                 .cpus = b->cpus,
                 .log = {build_log, build_phase, j->record},
         };

@@ -1,6 +1,6 @@
 #include "worker/pipeline/record.h"
 
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"

@@ -4,6 +4,7 @@
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/base/text.h"
+#include "worker/pipeline/inputs.h"
 #include "worker/pipeline/inspect.h"
 #include "worker/pipeline/job.h"
 #include "worker/pipeline/publish.h"
@@ -173,8 +174,8 @@ static int scan(struct kiln_job *j, struct kiln_scan ***ret, struct kiln_error *
         return 0;
 }
 
-static int attest(
-        struct kiln_job *j, const struct inspection *isa, struct publication *p, struct kiln_error *err)
+static int attest(struct kiln_job *j, const struct inspection *isa, const struct inputs *inputs,
+        struct publication *p, struct kiln_error *err)
 {
         static const enum kiln_profile profiles[] = {
                 KILN_PROFILE_INSTALL, KILN_PROFILE_BUILD, KILN_PROFILE_CHECK};
@@ -198,6 +199,7 @@ static int attest(
                 .vendor = j->toolchain->vendor,
                 .source_date_epoch_s = j->epoch_s,
                 .lock = j->lock,
+                .opened = inputs->opened,
                 .packages = packages,
                 .n_packages = j->n_built,
                 .started_s = so_far->started_s,
@@ -247,6 +249,18 @@ static int attest(
         free(materials.list);
         scans_free(scans, j->n_built);
         return r;
+}
+
+static int observe(struct kiln_job *j, struct publication *p, struct inputs *inputs, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        int r = inputs_observe(j, inputs, err);
+
+        if (r < 0)
+                return r;
+        kiln_json_pretty(inputs->json, &text);
+        return publication_add(
+                p, j->record, "inputs.json", KILN__V1__ARTEFACT__KIND__INPUTS, text.data, text.len, err);
 }
 
 /* ---- the end
@@ -354,6 +368,7 @@ static int finish(struct kiln_job *j, struct publication *p, struct kiln_error *
 static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err)
 {
         _cleanup_(inspection_clear) struct inspection isa = {0};
+        _cleanup_(inputs_clear) struct inputs inputs = {0};
         int r = kiln_job_prepare(j, err);
 
         if (r == 0)
@@ -364,8 +379,11 @@ static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err
         }
         if (r == 0) {
                 record_phase(j->record, "attest");
-                r = attest(j, &isa, p, err);
+                if (j->params.observe)
+                        r = observe(j, p, &inputs, err);
         }
+        if (r == 0)
+                r = attest(j, &isa, &inputs, p, err);
         return r;
 }
 

@@ -227,15 +227,52 @@ static const char *header_read(Header h, struct kiln_rpm *r)
         return NULL;
 }
 
+static int header_import(
+        const struct kiln_rpm_layout *l, const char *name, struct kiln_rpm *rpm, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf messages = KILN_BUF_INIT;
+        const char *wrong;
+        Header h;
+
+        kiln_rpm_library_enter(&messages);
+        /* headerImport() takes the structure without its eight bytes of magic. */
+        h = headerImport(l->head + l->header_offset + 8, (unsigned)(l->header_bytes - 8), HEADERIMPORT_COPY);
+        if (h) {
+                headerConvert(h, HEADERCONV_RETROFIT_V3);
+                wrong = header_read(h, rpm);
+                headerFree(h);
+        } else {
+                wrong = "librpm cannot read its header";
+        }
+        kiln_rpm_library_leave();
+        if (wrong) {
+                kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", name, "%s%s%s", wrong,
+                        messages.len ? ": " : "", kiln_buf_str(&messages));
+                return -EBADMSG;
+        }
+        return 0;
+}
+
+int kiln_rpm_read(int fd, const char *name, struct kiln_rpm **ret, struct kiln_error *err)
+{
+        _cleanup_layout_ struct kiln_rpm_layout l = {0};
+        _cleanup_(kiln_rpm_freep) struct kiln_rpm *rpm = kiln_calloc(1, sizeof(*rpm));
+        int r = kiln_rpm_layout_read(fd, name, &l, err);
+
+        if (r == 0)
+                r = header_import(&l, name, rpm, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(rpm);
+        return 0;
+}
+
 int kiln_rpm_open(int fd, const char *name, const struct kiln_keyring *keyring, struct kiln_rpm **ret,
         struct kiln_error *err)
 {
         _cleanup_layout_ struct kiln_rpm_layout l = {0};
         _cleanup_(kiln_rpm_freep) struct kiln_rpm *rpm = kiln_calloc(1, sizeof(*rpm));
-        _cleanup_buf_ struct kiln_buf messages = KILN_BUF_INIT;
         struct kiln_rpm_verified verified = {0};
-        const char *wrong;
-        Header h;
         int r;
 
         r = kiln_rpm_layout_read(fd, name, &l, err);
@@ -254,23 +291,9 @@ int kiln_rpm_open(int fd, const char *name, const struct kiln_keyring *keyring, 
         kiln_digest_to_hex(&verified.header_sha256, rpm->header_sha256);
         rpm->payload_sha256 = kiln_malloc(KILN_DIGEST_HEX + 1);
         kiln_digest_to_hex(&verified.payload_sha256, rpm->payload_sha256);
-
-        kiln_rpm_library_enter(&messages);
-        /* headerImport() takes the structure without its eight bytes of magic. */
-        h = headerImport(l.head + l.header_offset + 8, (unsigned)(l.header_bytes - 8), HEADERIMPORT_COPY);
-        if (h) {
-                headerConvert(h, HEADERCONV_RETROFIT_V3);
-                wrong = header_read(h, rpm);
-                headerFree(h);
-        } else {
-                wrong = "librpm cannot read its header";
-        }
-        kiln_rpm_library_leave();
-        if (wrong) {
-                kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", name, "%s%s%s", wrong,
-                        messages.len ? ": " : "", kiln_buf_str(&messages));
-                return -EBADMSG;
-        }
+        r = header_import(&l, name, rpm, err);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(rpm);
         return 0;
 }

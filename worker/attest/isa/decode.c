@@ -4,7 +4,7 @@
  * opcodes whose length a table tells; only those take the short way, anything else goes to Zydis, and VEX
  * instructions ask it once per opcode. The unit test compares both ways over all opcodes, prefixes and ModRM
  * bytes. Must never claim more than Zydis would: where the table is silent, it is silent. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * LSB 5.0 Core, 10.6 "Exception Frames"; pointer encodings: 10.5.1. Only what is needed for the ranges is
  * read. Entries that make no sense end the walk: fewer functions are known then, and more code counts as
  * uncertain. Must never read outside the section. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <string.h>
 

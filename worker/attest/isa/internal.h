@@ -2,14 +2,14 @@
  * the decoder does). */
 #pragma once
 
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 #include "worker/base/mem.h"
 
 #include <Zydis/Zydis.h>
 #include <gelf.h>
 #include <libelf.h>
 
-/* ---- isa-level.c: the table ----------------------------------------------------------------- */
+/* ---- level.c: the table ----------------------------------------------------------------- */
 
 /* What an instruction means. 0 is an instruction of the baseline, which is what most are. */
 enum isa_class_special {
@@ -23,7 +23,7 @@ enum kiln_isa_level isa_class_level(
         uint8_t class);                       /* V1 for the baseline, probes and features without a level */
 const char *isa_class_feature(uint8_t class); /* NULL: belongs to a level */
 
-/* ---- isa-decode.c --------------------------------------------------------------------------- */
+/* ---- decode.c --------------------------------------------------------------------------- */
 
 #define ISA_INSN_MAX 15 /* bytes; Intel SDM 2A 2.3.11 */
 
@@ -31,7 +31,7 @@ struct isa_func;
 
 struct isa_decoder {
         ZydisDecoder zydis;
-        uint16_t *vex; /* answers remembered by opcode, see isa-decode.c; made at the first VEX instruction */
+        uint16_t *vex; /* answers remembered by opcode, see decode.c; made at the first VEX instruction */
 };
 
 struct isa_insn {
@@ -63,7 +63,7 @@ enum isa_reference isa_reference(const uint8_t *p, size_t len, uint64_t address,
 typedef void (*isa_reference_fn)(
         void *arg, const struct isa_func *from, enum isa_reference kind, uint64_t address, size_t section);
 
-/* ---- isa-elf.c ------------------------------------------------------------------------------ */
+/* ---- elf.c ------------------------------------------------------------------------------ */
 
 struct isa_section {     /* executable bytes of the file */
         uint64_t offset; /* in the file */
@@ -158,7 +158,7 @@ bool isa_elf_linear(const struct isa_elf *e, size_t index, uint64_t address, uin
 const struct isa_section *isa_elf_section(const struct isa_elf *e, uint64_t linear);
 uint64_t isa_elf_address(const struct isa_elf *e, uint64_t linear);
 
-/* ---- isa-func.c ----------------------------------------------------------------------------- */
+/* ---- func.c ----------------------------------------------------------------------------- */
 
 /* Fills funcs and symbols. 0, or 1 (out says why). */
 int isa_functions_find(struct isa_elf *e, struct kiln_isa_file *out);
@@ -171,11 +171,11 @@ const char *isa_elf_func_name(const struct isa_elf *e, const struct isa_func *f)
 void isa_elf_add_func(
         struct isa_elf *e, uint64_t start, uint64_t end, uint32_t table, uint32_t symbol, uint8_t flags);
 
-/* ---- isa-unwind.c: functions from .eh_frame (LSB 5.0 Core, 10.6) ---------------------------- */
+/* ---- unwind.c: functions from .eh_frame (LSB 5.0 Core, 10.6) ---------------------------- */
 
 void isa_unwind_functions(struct isa_elf *e, const uint8_t *data, size_t len, uint64_t address);
 
-/* ---- isa-scan.c ----------------------------------------------------------------------------- */
+/* ---- scan.c ----------------------------------------------------------------------------- */
 
 /* Disassembles everything once; fills funcs' use, uses, uncertain, features and out's totals. 0, 1 (damaged)
  * or negative errno. */
@@ -191,13 +191,13 @@ int isa_scan_references(struct isa_elf *e, struct isa_decoder *d, isa_reference_
 /* Copies up to ISA_INSN_MAX bytes at a linear position; returns how many. */
 size_t isa_scan_bytes(const struct isa_elf *e, uint64_t linear, uint8_t bytes[ISA_INSN_MAX]);
 
-/* ---- isa-graph.c ---------------------------------------------------------------------------- */
+/* ---- graph.c ---------------------------------------------------------------------------- */
 
 /* Marks ISA_FUNC_DISPATCHED what IFUNC resolvers choose from and what only that refers to, and
  * ISA_FUNC_UNREFERENCED what nothing refers to. 0 or negative errno. */
 int isa_graph_mark(struct isa_elf *e, struct isa_decoder *d);
 
-/* ---- isa-dispatch.c ------------------------------------------------------------------------- */
+/* ---- dispatch.c ------------------------------------------------------------------------- */
 
 /* So many of the larger functions use the level that the file was compiled for it. */
 bool isa_wholesale(int level, uint64_t large, uint64_t using);

@@ -3,7 +3,7 @@
  * The rules are in isa.h; this file is the evidence for each. "Proven" needs a reference from an IFUNC
  * resolver (or the loader's own choice); everything weaker is SUSPECTED. Must never call a function
  * dispatched for its name alone. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <ctype.h>
 #include <stdio.h>

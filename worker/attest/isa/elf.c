@@ -3,7 +3,7 @@
  * libelf reads the file (never mapped: a file that shrinks meanwhile must not kill us). Before it sees
  * anything the header's counts are checked, and each section before it is read: what is read is bounded by
  * the limits below. Must never trust an offset, size, index or count of the file. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <errno.h>
 #include <stdarg.h>

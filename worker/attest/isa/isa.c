@@ -1,9 +1,9 @@
 /* One file, or one ar archive, from descriptor to report.
  *
  * Must never fail for what a file contains: that is reported, and the next file is looked at. */
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 #include "worker/base/file.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* What a report means: judgement, explanation, JSON. */
-#include "worker/attest/isa.h"
+#include "worker/attest/isa/isa.h"
 
 #include "worker/base/mem.h"
 

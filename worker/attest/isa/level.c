@@ -3,7 +3,7 @@
  * Source: x86-64 psABI, section "Micro-Architecture Levels", table 3.1; the sets are those of Zydis 4.0. A
  * set that is not in the table belongs to the baseline. Must never guess: a feature outside all levels is
  * listed by its name. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <string.h>
 

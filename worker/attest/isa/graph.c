@@ -3,7 +3,7 @@
  * References are the addresses that instructions name, and the pointers that relocations put into data. Where
  * some of them cannot be seen, their absence proves nothing, and only what a resolver itself names is marked.
  */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * A linear sweep goes wrong at data between instructions. It starts anew at every known function and symbol,
  * and what lies outside functions, or behind bytes that are no instruction, is only ever counted as
  * uncertain. Memory is one window of the file, whatever the file claims. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <errno.h>
 #include <string.h>

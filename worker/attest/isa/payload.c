@@ -2,7 +2,7 @@
  *
  * Nothing is unpacked to disk: one ELF file at a time is held in a memfd. Names are only ever reported, never
  * opened. Must never follow a link of the tree, nor read more than the limits allow. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include "worker/base/file.h"
 

@@ -1,7 +1,7 @@
-/* Where functions begin and end: symbols, IFUNC resolvers, .eh_frame (isa-unwind.c).
+/* Where functions begin and end: symbols, IFUNC resolvers, .eh_frame (unwind.c).
  *
  * Must never trust that tables are sorted, complete or honest. */
-#include "worker/attest/isa-internal.h"
+#include "worker/attest/isa/internal.h"
 
 #include <errno.h>
 #include <string.h>

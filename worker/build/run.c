@@ -1,0 +1,195 @@
+/* One run in the sandbox: what it sees, and what became of it. */
+#include "worker/base/file.h"
+#include "worker/base/mem.h"
+#include "worker/build/build_private.h"
+#include "worker/build/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define MACROS_DIR "/usr/lib/rpm/macros.d/"
+
+static void build_output(void *ctx, const void *data, size_t len)
+{
+        struct kiln_build *b = ctx;
+
+        if (b->params->log.write)
+                b->params->log.write(b->params->log.ctx, data, len);
+        transcript_feed(&b->transcript, data, len);
+}
+
+static void build_opened(void *ctx, const char *path)
+{
+        struct kiln_build *b = ctx;
+
+        opened_add(&b->opened, path);
+}
+
+static void usage_add(struct kiln_build_usage *u, const struct kiln_sandbox_result *r)
+{
+        u->user_ns += r->user_ns;
+        u->system_ns += r->system_ns;
+        u->output_bytes += r->output_bytes;
+        if (r->peak_rss_bytes > u->peak_rss_bytes)
+                u->peak_rss_bytes = r->peak_rss_bytes;
+        if (r->peak_memory_bytes > u->peak_memory_bytes)
+                u->peak_memory_bytes = r->peak_memory_bytes;
+        if (r->peak_pids > u->peak_pids)
+                u->peak_pids = r->peak_pids;
+        u->cgroup |= r->cgroup;
+        for (size_t i = 0; i < r->n_denied; i++) {
+                size_t at = 0;
+
+                while (at < u->n_denied && strcmp(u->denied[at].name, r->denied[i].name) != 0)
+                        at++;
+                if (at == KILN_ARRAY_SIZE(u->denied))
+                        continue;
+                if (at == u->n_denied)
+                        u->denied[u->n_denied++] = (struct kiln_sandbox_denied){{0}, 0};
+                memcpy(u->denied[at].name, r->denied[i].name, sizeof(u->denied[at].name));
+                u->denied[at].count += r->denied[i].count;
+        }
+}
+
+void build_run_clear(struct build_run *run)
+{
+        for (size_t i = 0; i < MOUNTS_MAX; i++) {
+                kiln_closep(&run->fds[i]);
+                free(run->targets[i]);
+        }
+        kiln_closep(&run->upper_fd);
+        kiln_closep(&run->work_fd);
+        kiln_strv_free(run->env);
+}
+
+static int run_macro_files(struct kiln_build *b, struct build_run *run, struct kiln_error *err)
+{
+        const struct kiln_toolchain *t = b->params->toolchain;
+
+        for (size_t i = 0; i < t->n_macro_files; i++) {
+                struct kiln_sandbox_mount *m = &run->mounts[run->s.n_mounts];
+                _cleanup_free_ char *name = kiln_asprintf("macros-%zu", i);
+                int fd, r;
+
+                if (run->s.n_mounts == MOUNTS_MAX)
+                        return kiln_error_set(err, KILN_BAD_INPUT, 0, "preparing", t->name,
+                                "more than %d macro files", MOUNTS_MAX - 1);
+                r = kiln_file_write(
+                        b->scratch_fd, name, t->macro_files[i].text, strlen(t->macro_files[i].text), 0644);
+                fd = r < 0 ? r : openat(b->scratch_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0)
+                        return kiln_error_set(err, KILN_INFRA, r < 0 ? r : errno, "writing",
+                                t->macro_files[i].name, "the toolchain's macros");
+                run->fds[run->s.n_mounts] = fd;
+                run->targets[run->s.n_mounts] = kiln_asprintf(MACROS_DIR "%s", t->macro_files[i].name);
+                *m = (struct kiln_sandbox_mount){
+                        .kind = KILN_MOUNT_BIND_RO, .target = run->targets[run->s.n_mounts], .source_fd = fd};
+                run->s.n_mounts++;
+        }
+        return 0;
+}
+
+int build_run_init(
+        struct kiln_build *b, const struct kiln_root *root, struct build_run *run, struct kiln_error *err)
+{
+        static const char *const writable[] = {"/tmp", "/var/tmp", NULL};
+        const struct kiln_build_params *p = b->params;
+        _cleanup_free_ char *upper = kiln_asprintf("upper-%u", b->runs),
+                            *work = kiln_asprintf("work-%u", b->runs);
+        struct kiln_sandbox_error serr = {0};
+
+        *run = (struct build_run){.upper_fd = -1, .work_fd = -1};
+        for (size_t i = 0; i < MOUNTS_MAX; i++)
+                run->fds[i] = -1;
+        b->runs++;
+        run->upper_fd = kiln_idmap_mkdir(&p->idmap, b->scratch_fd, upper, 0, 0, &serr);
+        if (run->upper_fd >= 0)
+                run->work_fd = kiln_idmap_mkdir(&p->idmap, b->scratch_fd, work, 0, 0, &serr);
+        if (run->work_fd < 0)
+                return kiln_error_from_sandbox(err, &serr, "making", "a scratch directory");
+        kiln_sandbox_init(&run->s);
+        run->s.idmap = p->idmap;
+        run->s.lower_fds = root->lower_fds;
+        run->s.n_lower_fds = root->n_layers;
+        run->s.upper_fd = run->upper_fd;
+        run->s.work_fd = run->work_fd;
+        run->s.uid = run->s.gid = KILN_BUILD_UID;
+        run->s.writable = writable;
+        run->s.profile = p->profile;
+        run->s.nested_mounts = p->nested_mounts;
+        run->s.kernel_release = p->toolchain->kernel_release;
+        run->s.cpus = p->cpus ? p->cpus : p->toolchain->cpus;
+        run->s.limits = p->limits;
+        run->s.disk_fd = b->home_fd;
+        run->s.cancel_fd = b->context->cancel_fd;
+        run->s.cwd = KILN_BUILD_HOME;
+        run->s.output = build_output;
+        run->s.output_ctx = b;
+        run->s.mounts = run->mounts;
+        run->mounts[0] = (struct kiln_sandbox_mount){
+                .kind = KILN_MOUNT_BIND_RW, .target = KILN_BUILD_HOME, .source_fd = b->home_fd};
+        run->s.n_mounts = 1;
+        command_environment(b->epoch_s, &run->env);
+        run->s.env = (const char *const *)run->env;
+        return run_macro_files(b, run, err);
+}
+
+void build_run_observe(struct kiln_build *b, struct build_run *run)
+{
+        static const char *const where[] = {"/", NULL};
+
+        run->s.observe = where;
+        run->s.opened = build_opened;
+        run->s.opened_ctx = b;
+}
+
+int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,
+        int *ret_status, struct kiln_error *err)
+{
+        struct kiln_sandbox_result result = {0};
+        struct kiln_sandbox_error serr = {0};
+        int r;
+
+        transcript_reset(&b->transcript);
+        r = kiln_sandbox_run(&run->s, &result, &serr);
+        if (r < 0)
+                return kiln_error_from_sandbox(err, &serr, doing, subject);
+        usage_add(&b->usage, &result);
+        b->opened.lost |= result.observe_lost;
+        if (!b->usage.first_exec_ns && run->s.argv)
+                b->usage.first_exec_ns = result.exec_ns;
+        switch (result.how) {
+        case KILN_SANDBOX_EXITED:
+                *ret_status = result.status;
+                return 0;
+        case KILN_SANDBOX_CANCELLED:
+                return kiln_error_set(err, KILN_CANCELLED, ECANCELED, doing, subject, "cancelled");
+        case KILN_SANDBOX_LIMITED:
+                return kiln_error_set(err, KILN_LIMIT, 0, doing, subject,
+                        "%s limit of %llu reached (peak %llu)%s%s%s", kiln_sandbox_limit_name(result.limit),
+                        (unsigned long long)result.limit_value, (unsigned long long)result.limit_peak,
+                        result.limit_guessed ? "; a guess: without a cgroup nothing proves it" : "",
+                        b->transcript.section[0] ? "; in " : "", b->transcript.section);
+        case KILN_SANDBOX_SIGNALED:
+                break;
+        }
+        return kiln_error_set(err, KILN_BUILD_FAILED, 0, doing, subject, "killed by signal %d (%s)",
+                result.status, strsignal(result.status));
+}
+
+int kiln_build_shell(struct kiln_build *b, const struct kiln_root *root, const char *const *argv,
+        int *ret_status, struct kiln_error *err)
+{
+        static const char *const shell[] = {"/bin/bash", "-l", NULL};
+        _cleanup_(build_run_clear) struct build_run run;
+        int r = build_run_init(b, root, &run, err);
+
+        if (r < 0)
+                return r;
+        run.s.terminal = true;
+        run.s.output = NULL;
+        run.s.argv = argv ? argv : shell;
+        run.s.limits.silence_s = run.s.limits.wall_s = 0;
+        return build_run_go(b, &run, "running", "the shell", ret_status, err);
+}
