@@ -291,8 +291,8 @@ as_bundles() { # COMMAND...: bundles instead of envelopes, then the change
 rm -rf "$work/t" && cp -r "$work/good" "$work/t" && (cd "$work/t" && as_bundles true)
 judge "$work/t"; expect "bundles in place of envelopes" 0 '3 of 3'
 tamper "a byte of a bundle's payload" 7 "made its signature" - as_bundles sed -i 's/"payload":"eyJ/"payload":"eyK/' pot-1-1.provenance.sigstore.json
-tamper "a bundle with a certificate" 3 'signed with a certificate' - as_bundles sed -i 's/"publicKey":{/"certificate":{},&/' pot-1-1.spdx.sigstore.json
-tamper "a bundle of another kind of content" 3 'no DSSE envelope' - as_bundles sed -i 's/dsseEnvelope/messageSignature/' pot-1-1.spdx.sigstore.json
-tamper "a bundle of another version" 3 'media type is not' - as_bundles sed -i 's/v0.3+json/v0.2+json/' pot-1-1.spdx.sigstore.json
+tamper "a bundle with a certificate" 3 'signed with a certificate' - as_bundles sed -i 's/"publicKey":{/"certificate":{},&/' pot-1-1.test-isa.sigstore.json
+tamper "a bundle of another kind of content" 3 'no DSSE envelope' - as_bundles sed -i 's/dsseEnvelope/messageSignature/' pot-1-1.test-isa.sigstore.json
+tamper "a bundle of another version" 3 'media type is not' - as_bundles sed -i 's/v0.3+json/v0.2+json/' pot-1-1.test-isa.sigstore.json
 tamper "another package's bundle" 7 'about other packages' - as_bundles bash -c "'$kiln' verify -q --bundle b '$work/cup' >/dev/null && cp b/cup-1-1.provenance.sigstore.json pot-1-1.provenance.sigstore.json && rm -r b"
 exit $failed
