@@ -103,9 +103,13 @@ static int format_check(const struct kiln_rpm_layout *l, const char *name, struc
         if (format <= 4)
                 return 0;
         kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", name,
-                "it is an RPM of package format %llu; formats 3 and 4 are supported",
+                "it is an RPM of package format %llu, whose payload only rpm 6 and newer can unpack (names "
+                "and sizes "
+                "stand in the header alone); formats 3 and 4 are supported",
                 (unsigned long long)format);
-        kiln_error_advise(err, "Make it with --define '_rpmformat 4'.");
+        kiln_error_advise(err, "Convert a source package where rpm 6 is: `rpm -i` it, then `rpmbuild -bs "
+                               "--define '_rpmformat 4'` "
+                               "its spec.");
         return -EPROTONOSUPPORT;
 }
 
