@@ -86,8 +86,9 @@ static int check_host(struct kiln_job *j, struct kiln_error *err)
         cpus = j->request->build->cpus ? j->request->build->cpus : j->toolchain->cpus;
         if (cpus > record_result(j->record)->host->cpus)
                 record_finding(j->record, false, "host.cpus", NULL,
-                        "the build asks to see %u CPUs, this host can show %u: nproc tells the smaller number", cpus,
-                        record_result(j->record)->host->cpus);
+                        "the build asks to see %u CPUs, this host can show %u: nproc and /proc/cpuinfo tell "
+                        "the smaller number",
+                        cpus, record_result(j->record)->host->cpus);
         return 0;
 }
 
