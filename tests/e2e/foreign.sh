@@ -35,10 +35,16 @@ foreign "made by rpm 6 in format 4, rebuilt" rpm-basic-a-2.3.4-5.el9.src.rpm 0 O
 built "a package for all architectures" rpm-basic-2.3.4-5.el9.noarch.rpm rpm-basic-2.3.4-5.el9.src.rpm
 finding "whose requirements nothing provides: a finding" package.not-installable
 
-for file in rpm-basic-b-2.3.4-5.el9.src.rpm rpm-with-patch-1.0-0.src.rpm rpm-hardlinks-1.0-1.src.rpm; do
-        foreign "package format 6 is refused" $file 3 BAD_INPUT 'package format 6, whose payload only rpm 6'
-        check "  with the way to convert it" grep -qF "rpmbuild -bs --define '_rpmformat 4'" "$work/log"
+foreign "made by rpm 6 in format 6, rebuilt" rpm-basic-b-2.3.4-5.el9.src.rpm 0 OK 'nothing provides methylamine >= 1.0.0-1'
+built "a package for all architectures" rpm-basic-2.3.4-5.el9.noarch.rpm rpm-basic-2.3.4-5.el9.src.rpm
+for one in rpm-with-patch-1.0-0 rpm-hardlinks-1.0-1; do
+        foreign "format 6, uncompressed, rebuilt" $one.src.rpm 0 OK ''
+        built "a package for all architectures" $one.noarch.rpm $one.src.rpm
 done
+
+foreign "a binary package of format 6 is refused" ../rpms/rpm-basic-v6-multiple-signatures.rpm 3 BAD_INPUT 'package format 6; formats 3 and 4 are'
+foreign "a binary package is no source" ../rpms/rpm-basic-ed25519.rpm 3 BAD_INPUT 'it is a binary package'
+check "  its source package is named" grep -q 'Its source package is rpm-basic-2.3.4-5.el9.src.rpm' "$work/log"
 
 # Mageia's macros are not ours: the spec is at fault until they are given; then no repository has what it asks for.
 mageia=packagekit-1.1.3-2.mga6.src.rpm
