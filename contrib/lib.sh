@@ -56,7 +56,14 @@ debian-archive-keyring    debian-keyring
 -                         apt
 "
 
-# What only contrib/check --full needs besides.
+# What only contrib/check needs besides.
+check_packages="
+rpmlint                   rpmlint
+diffoscope-minimal        diffoscope
+-                         rpm-sign
+"
+
+# And what only contrib/check --full.
 full_packages="
 qemu-system-x86           qemu-system-x86-core
 busybox-static            busybox

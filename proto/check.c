@@ -280,12 +280,13 @@ int kiln_request_check(const Kiln__V1__BuildRequest *request, struct kiln_messag
 
 int kiln_result_check(const Kiln__V1__BuildResult *result, struct kiln_message_error *err)
 {
+        bool ok = result->verdict == KILN__V1__VERDICT__OK;
         const struct field fields[] = {
-                {"build_digest", result->build_digest, DIGEST},
+                /* A source that could not be read was never asked for by a request. */
+                {"build_digest", result->build_digest, ok ? DIGEST : DIGEST_OR_EMPTY},
                 {"outputs_digest", result->outputs_digest, DIGEST_OR_EMPTY},
                 {"lock_digest", result->lock_digest, DIGEST_OR_EMPTY},
         };
-        bool ok = result->verdict == KILN__V1__VERDICT__OK;
         int r = fields_check(fields, COUNT(fields), err);
         char hex[65];
 

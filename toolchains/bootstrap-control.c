@@ -187,7 +187,7 @@ static int64_t archive_time(const char *path)
 
 static int control_read(struct bootstrap *b, struct deb *d, struct kiln_error *err)
 {
-        _cleanup_free_ char *path = kiln_path_join(b->debs_dir, d->file), *multi = NULL;
+        _cleanup_free_ char *path = kiln_path_join(b->debs_dir, d->file);
         const char *const argv[] = {"dpkg-deb", "-f", path, NULL};
         _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
         int r = bootstrap_host_run(b, argv, NULL, &out, err);

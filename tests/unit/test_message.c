@@ -471,6 +471,20 @@ static void test_empty_result(void **state)
         kiln_result_free(r);
 }
 
+/* A source that could not be read made no request to be named by. */
+static void test_result_without_request(void **state)
+{
+        static const char json[] = "{\"verdict\":\"BAD_INPUT\",\"error\":{\"cause\":\"truncated\"}}";
+        struct kiln_message_error err = {""};
+        Kiln__V1__BuildResult *r = NULL;
+
+        assert_int_equal(kiln_result_from_json(json, strlen(json), &r, &err), 0);
+        assert_int_equal(kiln_result_check(r, &err), 0);
+        r->verdict = KILN__V1__VERDICT__OK;
+        assert_int_equal(kiln_result_check(r, &err), -EINVAL);
+        kiln_result_free(r);
+}
+
 /* What C code sets by mistake is not written. */
 static void test_pack_refused(void **state)
 {
@@ -507,6 +521,7 @@ int main(void)
                 cmocka_unit_test(test_request_check),
                 cmocka_unit_test(test_outputs_digest),
                 cmocka_unit_test(test_empty_result),
+                cmocka_unit_test(test_result_without_request),
                 cmocka_unit_test(test_pack_refused),
         };
 

@@ -26,8 +26,10 @@ static enum kiln_verdict solve(struct fixture *f, struct target *t, const char *
                 free(*ret_text);
                 *ret_text = r < 0 ? kiln_error_format(&err) : kiln_strdup(l->packages[0].nevra);
         }
-        if (r == 0)
+        if (r == 0) {
                 assert_int_equal(l->n_packages, 3);
+                assert_int_equal(err.verdict, KILN_OK); /* nothing is left of mirrors that failed */
+        }
         return r < 0 ? err.verdict : KILN_OK;
 }
 

@@ -356,9 +356,9 @@ static void test_wild(void **state)
                         "crash-trace-command-1.0-4.el6.src"},
                 {"srpms/hello-1.0-1.src.rpm", NULL, UNSIGNED, "hello-1.0-1.src"},
                 {"srpms/rpm-basic-a-2.3.4-5.el9.src.rpm", NULL, UNSIGNED, "rpm-basic-1:2.3.4-5.el9.src"},
-                {"srpms/rpm-basic-b-2.3.4-5.el9.src.rpm", NULL, BAD, "package format 6"},
-                {"srpms/rpm-with-patch-1.0-0.src.rpm", NULL, BAD, "package format 6"},
-                {"srpms/rpm-hardlinks-1.0-1.src.rpm", NULL, BAD, "package format 6"},
+                {"srpms/rpm-basic-b-2.3.4-5.el9.src.rpm", NULL, UNSIGNED, "rpm-basic-1:2.3.4-5.el9.src"},
+                {"srpms/rpm-with-patch-1.0-0.src.rpm", NULL, UNSIGNED, "rpm-with-patch-1.0-0.src"},
+                {"srpms/rpm-hardlinks-1.0-1.src.rpm", NULL, UNSIGNED, "rpm-hardlinks-1.0-1.src"},
         };
         _cleanup_free_ char *data = rpmmake_data();
 

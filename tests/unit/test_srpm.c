@@ -1,5 +1,6 @@
 /* worker/source/srpm.c and unpack.c: source packages are accepted, named and unpacked by strict rules. */
 #include "tests/unit/rpmmake.h"
+#include "worker/source/rpmlayout.h"
 #include "worker/source/srpm.h"
 
 #include <sys/mman.h>
@@ -140,6 +141,160 @@ static void test_damaged_payloads(void **state)
                 assert_int_equal(unpack(&part, NULL, &dir, &cause), KILN_BAD_INPUT);
                 rpmmake_free(dir);
         }
+}
+
+/* ---- format 6: the same package, its payload without names and sizes */
+
+static void pad(struct kiln_buf *b)
+{
+        while (b->len % 4)
+                kiln_buf_putc(b, '\0');
+}
+
+static void stripped_add(struct kiln_buf *b, const char *dir, unsigned place, const char *name)
+{
+        _cleanup_buf_ struct kiln_buf data = KILN_BUF_INIT;
+
+        kiln_buf_printf(b, "07070X%08x", place);
+        pad(b);
+        if (name)
+                rpmmake_read(dir, name, &data);
+        kiln_buf_append(b, data.data, data.len);
+        pad(b);
+}
+
+/* made.src.rpm's head; its files are made.spec, one.txt and run.sh, in the header's order. */
+static char *make_stripped(struct kiln_rpm_layout *l)
+{
+        char *dir = make(SPEC(""), "");
+        _cleanup_close_ int fd = rpmmake_open(dir, "made.src.rpm");
+
+        assert_int_equal(kiln_rpm_layout_read(fd, "made.src.rpm", l, NULL), 0);
+        return dir;
+}
+
+static enum kiln_verdict unpack_stripped(
+        const char *dir, const struct kiln_rpm_layout *l, const struct kiln_buf *payload, char **ret_cause)
+{
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_close_ int fd = memfd_create("package", MFD_CLOEXEC), out = -1;
+
+        rpmmake_run(dir, "rm -rf out");
+        out = empty_dir(dir);
+        assert_int_equal(kiln_fd_write(fd, l->head, l->payload_offset), 0);
+        assert_int_equal(kiln_fd_write(fd, payload->data, payload->len), 0);
+        kiln_source_unpack(fd, l->payload_offset, "stripped.src.rpm", out, NULL, &err);
+        *ret_cause = kiln_strdup(err.cause ? err.cause : "");
+        return err.verdict;
+}
+
+static void test_stripped(void **state)
+{
+        static const char *const kinds[] = {"cat", "gzip", "xz", "zstd"};
+        static const char *const names[] = {"made.spec", "one.txt", "run.sh"};
+        _cleanup_layout_ struct kiln_rpm_layout l = {0};
+        _cleanup_buf_ struct kiln_buf plain = KILN_BUF_INIT;
+        char *dir = make_stripped(&l);
+        _cleanup_free_ char *path = kiln_path_join(dir, "payload");
+
+        for (unsigned i = 0; i < 3; i++)
+                stripped_add(&plain, dir, i, names[i]);
+        cpio_add(&plain, "TRAILER!!!", 0, "");
+        assert_int_equal(kiln_file_write(AT_FDCWD, path, plain.data, plain.len, 0644), 0);
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(kinds); i++) {
+                _cleanup_free_ char *script = kiln_asprintf("%s <payload >packed", kinds[i]), *cause = NULL;
+                _cleanup_buf_ struct kiln_buf packed = KILN_BUF_INIT;
+
+                rpmmake_run(dir, script);
+                rpmmake_read(dir, "packed", &packed);
+                if (unpack_stripped(dir, &l, &packed, &cause) != KILN_OK)
+                        fail_msg("%s: %s", kinds[i], cause);
+                rpmmake_run(dir, "for f in one.txt run.sh made.spec; do cmp $f out/$f; done; test $(ls -A "
+                                 "out | wc -l) = 3; "
+                                 "test $(stat -c %a-%Y out/one.txt out/run.sh | tr '\\n' +) = "
+                                 "644-1700000000+755-1700000000+");
+        }
+        for (size_t len = 0; len < plain.len; len += 13) {
+                struct kiln_buf part = {plain.data, len, plain.capacity};
+                _cleanup_free_ char *cause = NULL;
+
+                assert_int_equal(unpack_stripped(dir, &l, &part, &cause), KILN_BAD_INPUT);
+        }
+        rpmmake_free(dir);
+}
+
+static void test_hostile_stripped(void **state)
+{
+        static const struct {
+                const char *payload; /* a letter each: a place of the header, T the trailer, X no hexadecimal
+                                        digit */
+                uint32_t tag;        /* one of the header to be changed; 0: none */
+                const char *says;
+        } table[] = {
+                {"13T", 0, "does not know"},
+                {"11T", 0, "twice"},
+                {"1XT", 0, "unknown kind"},
+                {"1t", 0, "unknown kind"},
+                {"1", 0, "too early"},
+                {"1T", 1028 /* sizes */, "too early"},
+                {"1T", 1096 /* inodes */, "no regular file"},
+                {"1T", 1030 /* modes */, "no regular file"},
+                {"1T", 1117 /* names */, "file name"},
+                {"1T", 1118 /* directories */, "do not fit together"},
+        };
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(table); i++) {
+                _cleanup_layout_ struct kiln_rpm_layout l = {0};
+                _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
+                _cleanup_free_ char *cause = NULL;
+                char *dir = make_stripped(&l);
+                struct kiln_rpm_value v;
+
+                for (const char *p = table[i].payload; *p; p++)
+                        if (*p == 'T')
+                                cpio_add(&b, "TRAILER!!!", 0, "");
+                        else if (*p == 't')
+                                cpio_add(&b, "TRAILER???", 0, "");
+                        else if (*p == 'X')
+                                kiln_buf_append(&b, "07070X0000000x\0\0", 16);
+                        else
+                                stripped_add(&b, dir, (unsigned)(*p - '0'), *p == '1' ? "one.txt" : NULL);
+                if (table[i].tag) {
+                        assert_int_equal(kiln_rpm_value_find(
+                                                 l.head + l.header_offset, l.header_bytes, table[i].tag, &v),
+                                0);
+                        unsigned char *data = (unsigned char *)(uintptr_t)v.data;
+                        size_t width = v.bytes / v.count;
+
+                        if (table[i].tag == 1117)
+                                memcpy(data + strlen("made.spec") + 1, "../", 3);
+                        else if (table[i].tag == 1118)
+                                data[0] = 'x';
+                        else if (table[i].tag == 1096)
+                                memcpy(data + width, data, width);
+                        else
+                                memset(data + width, 0x20, width); /* a huge size; a character device */
+                }
+                assert_int_equal(unpack_stripped(dir, &l, &b, &cause), KILN_BAD_INPUT);
+                if (!strstr(cause, table[i].says))
+                        fail_msg("%s, tag %u: %s", table[i].payload, table[i].tag, cause);
+                rpmmake_free(dir);
+        }
+}
+
+/* Without a package around it there is no list. */
+static void test_stripped_alone(void **state)
+{
+        _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
+        _cleanup_free_ char *cause = NULL;
+        char *dir;
+
+        kiln_buf_append(&b, "07070X00000000\0\0", 16);
+        for (size_t i = 0; i < 128; i++)
+                kiln_buf_putc(&b, 'x');
+        assert_int_equal(unpack(&b, NULL, &dir, &cause), KILN_BAD_INPUT);
+        assert_non_null(strstr(cause, "not an RPM file"));
+        rpmmake_free(dir);
 }
 
 static void test_limits(void **state)
@@ -385,6 +540,9 @@ int main(void)
                 cmocka_unit_test(test_payloads),
                 cmocka_unit_test(test_hostile_payloads),
                 cmocka_unit_test(test_damaged_payloads),
+                cmocka_unit_test(test_stripped),
+                cmocka_unit_test(test_hostile_stripped),
+                cmocka_unit_test(test_stripped_alone),
                 cmocka_unit_test(test_limits),
                 cmocka_unit_test(test_spec_file),
                 cmocka_unit_test(test_dist),

@@ -172,6 +172,10 @@ int kiln_build_source(
                 const char *said = b->transcript.error;
 
                 rpmbuild_failed(b, KILN_BUILD_FAILED, "parsing", status, err);
+                kiln_error_advise(err,
+                        "The rpmbuild of toolchain %s says so. Define a macro it lacks with --define, change the "
+                        "spec with --overlay, or build against what it was written for with -t.",
+                        b->params->toolchain->name);
                 if (strstr(said, "rchitecture"))
                         kiln_error_advise(err, "ExclusiveArch and %%ifarch compare with the arch tag: build "
                                                "without --arch-tag, with x86_64 "

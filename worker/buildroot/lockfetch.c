@@ -192,7 +192,7 @@ static int check_signature(struct lockfetch *l, const struct kiln_locked_package
                         "it is not signed, and repository %s of toolchain %s must have signed packages",
                         p->repository, l->toolchain->name);
                 kiln_error_advise(l->err, "if that repository really has unsigned packages, say so in the "
-                                          "toolchain's definition: unsigned_packages = true");
+                                          "toolchain's definition: unsigned-packages = true");
                 return rc;
         }
         rc = kiln_error_set(l->err, KILN_INFRA, 0, "checking the signature of", p->nevra,

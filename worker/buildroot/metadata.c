@@ -228,6 +228,8 @@ static int open_online(const struct kiln_context *c, struct kiln_store *s, const
                 if (rc == -ECANCELED)
                         return rc;
                 if (rc == 0) {
+                        if (err)
+                                kiln_error_clear(err); /* of the mirrors before */
                         mirrors_begin_with(m->mirrors, i);
                         copy_write(c, m, &xml, &signature);
                         return 0;

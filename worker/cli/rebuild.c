@@ -85,18 +85,20 @@ int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
         _cleanup_(kiln_request_freep) Kiln__V1__BuildRequest *request = NULL;
         _cleanup_(kiln_result_freep) Kiln__V1__BuildResult *result = NULL;
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_free_ char *directory = NULL;
         int r = kiln_options_parse(c, &kiln_command_rebuild, &o, &argc, argv);
 
         if (r != 0)
                 return kiln_options_status(r);
+        directory = request_directory(&o);
         r = request_build(c, &o, argv[0], &request, &err);
-        if (r < 0)
+        if (r < 0 && err.verdict == KILN_USAGE)
                 return kiln_cli_fail(c, &err);
-        result = kiln_pipeline_run(c, request, &err);
+        result = r < 0 ? kiln_pipeline_give_up(c, directory, &err) : kiln_pipeline_run(c, request, &err);
         if (err.verdict != KILN_OK)
                 print_tail(c, result);
         if (err.verdict == KILN_OK || kiln_cli_json(c))
-                print_result(c, result, request->destination->directory);
+                print_result(c, result, directory);
         if (err.verdict != KILN_OK)
                 return kiln_cli_fail(c, &err);
         return KILN_OK;

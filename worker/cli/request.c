@@ -209,11 +209,12 @@ static int choose_toolchain(const struct kiln_context *c, const struct request_o
         return 0;
 }
 
-/* The request must mean the same wherever it is read. */
-static char *absolute_path(const char *path)
+char *request_directory(const struct request_options *o)
 {
+        const char *path = o->output ? o->output : ".";
         _cleanup_free_ char *cwd = NULL;
 
+        /* The request must mean the same wherever it is read. */
         if (path[0] == '/')
                 return kiln_strdup(path);
         cwd = getcwd(NULL, 0);
@@ -258,7 +259,7 @@ static void fill_rest(const struct request_options *o, Kiln__V1__BuildRequest *q
         }
         q->destination = NEW(Kiln__V1__Destination, kiln__v1__destination__init);
         q->destination->to_case = KILN__V1__DESTINATION__TO_DIRECTORY;
-        q->destination->directory = absolute_path(o->output ? o->output : ".");
+        q->destination->directory = request_directory(o);
 }
 
 int request_build(const struct kiln_context *c, const struct request_options *o, const char *srpm,

@@ -20,6 +20,9 @@ void request_options_clear(struct request_options *o);
 int request_build(const struct kiln_context *c, const struct request_options *o, const char *srpm,
         Kiln__V1__BuildRequest **ret, struct kiln_error *err);
 
+/* Where -o wants the result, as an absolute path; the caller's. */
+char *request_directory(const struct request_options *o);
+
 /* Rows for an option table whose values struct begins with a struct request_options. */
 #define REQUEST_OPTIONS                                                                                      \
         {"toolchain", 't', KILN_OPTION_STRING, offsetof(struct request_options, toolchain), "NAME", NULL, 0, \

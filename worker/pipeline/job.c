@@ -86,8 +86,9 @@ static int check_host(struct kiln_job *j, struct kiln_error *err)
         cpus = j->request->build->cpus ? j->request->build->cpus : j->toolchain->cpus;
         if (cpus > record_result(j->record)->host->cpus)
                 record_finding(j->record, false, "host.cpus", NULL,
-                        "the build asks to see %u CPUs, this host can show %u: nproc tells the smaller number", cpus,
-                        record_result(j->record)->host->cpus);
+                        "the build asks to see %u CPUs, this host can show %u: nproc and /proc/cpuinfo tell "
+                        "the smaller number",
+                        cpus, record_result(j->record)->host->cpus);
         return 0;
 }
 
@@ -230,22 +231,28 @@ static void params_from_request(struct kiln_job *j)
         limits_from_request(j);
 }
 
-int kiln_job_open(const struct kiln_context *c, const Kiln__V1__BuildRequest *request, struct kiln_job **ret,
-        struct kiln_error *err)
+struct kiln_job *job_new(const struct kiln_context *c)
 {
-        struct kiln_job *j = *ret = kiln_calloc(1, sizeof(*j));
-        const Kiln__V1__Build *b = request->build;
-        struct kiln_message_error merr;
-        int r;
+        struct kiln_job *j = kiln_calloc(1, sizeof(*j));
 
         j->context = c;
-        j->request = request;
         j->srpm_fd = -1;
         j->epoch_s = -1;
         j->record = record_new(c);
         kiln_root_init(&j->root);
-
         record_phase(j->record, "fetch");
+        return j;
+}
+
+int kiln_job_open(const struct kiln_context *c, const Kiln__V1__BuildRequest *request, struct kiln_job **ret,
+        struct kiln_error *err)
+{
+        struct kiln_job *j = *ret = job_new(c);
+        const Kiln__V1__Build *b = request->build;
+        struct kiln_message_error merr;
+        int r;
+
+        j->request = request;
         if (kiln_request_check(request, &merr) < 0 || kiln_build_digest(b, j->build_digest, &merr) < 0)
                 return request_error(err, &merr);
         record_set(&record_result(j->record)->build_digest, j->build_digest);

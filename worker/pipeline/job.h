@@ -39,3 +39,6 @@ struct kiln_job {
         struct kiln_built *built;
         size_t n_built;
 };
+
+/* A job whose first phase has begun, with a record and nothing else. */
+struct kiln_job *job_new(const struct kiln_context *c);

@@ -35,3 +35,8 @@ int kiln_job_shell(struct kiln_job *j, const char *const *argv, int *ret_status,
  * says what went wrong unless the verdict is OK. */
 Kiln__V1__BuildResult *kiln_pipeline_run(
         const struct kiln_context *c, const Kiln__V1__BuildRequest *request, struct kiln_error *err);
+
+/* The same ending for what never became a request: *err, which the caller has set, says why (a source package
+ * that cannot be read). The result names no request: its build_digest is "". */
+Kiln__V1__BuildResult *kiln_pipeline_give_up(
+        const struct kiln_context *c, const char *directory, struct kiln_error *err);

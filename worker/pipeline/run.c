@@ -425,6 +425,35 @@ static void failed_late(struct kiln_job *j, const struct kiln_error *err)
         result_error(j, err);
 }
 
+/* The result directory, with the logs in it. */
+static int open_publication(
+        struct kiln_job *j, const char *directory, struct publication *p, struct kiln_error *err)
+{
+        int r = publication_open(p, directory, err);
+
+        return r < 0 ? r : record_logs_open(j->record, p->stage_fd, err);
+}
+
+/* The one way to end: r and *err say how the job went, late_r and *late whether there is a result directory.
+ */
+static Kiln__V1__BuildResult *conclude(struct kiln_job *j, struct publication *p, int r, int late_r,
+        struct kiln_error *late, struct kiln_error *err)
+{
+        if (r < 0) {
+                record_phase_end(j->record, err->verdict);
+                result_error(j, err);
+        }
+        if (late_r == 0)
+                late_r = finish(j, p, late);
+        if (late_r < 0 && r == 0) {
+                kiln_error_clear(err);
+                *err = *late;
+                *late = (struct kiln_error)KILN_ERROR_INIT;
+                failed_late(j, err);
+        }
+        return record_take(j->record);
+}
+
 Kiln__V1__BuildResult *kiln_pipeline_run(
         const struct kiln_context *c, const Kiln__V1__BuildRequest *request, struct kiln_error *err)
 {
@@ -432,33 +461,27 @@ Kiln__V1__BuildResult *kiln_pipeline_run(
         _cleanup_(kiln_job_closep) struct kiln_job *j = NULL;
         _cleanup_error_ struct kiln_error late = KILN_ERROR_INIT;
         int r = kiln_job_open(c, request, &j, err);
-        int late_r = 0;
+        int late_r;
 
-        if (request->destination && request->destination->to_case == KILN__V1__DESTINATION__TO_DIRECTORY) {
-                late_r = publication_open(&p, request->destination->directory, &late);
-                if (late_r == 0)
-                        late_r = record_logs_open(j->record, p.stage_fd, &late);
-        } else {
+        if (request->destination && request->destination->to_case == KILN__V1__DESTINATION__TO_DIRECTORY)
+                late_r = open_publication(j, request->destination->directory, &p, &late);
+        else
                 late_r = kiln_error_set(&late, KILN_BAD_INPUT, 0, "publishing", "the result",
                         "the request names no directory");
-        }
         if (r == 0 && late_r == 0)
                 r = check_caches(j, run(j, &p, err), err);
         if (j->build)
                 record_usage(j->record, kiln_build_usage(j->build));
-        if (r < 0) {
-                record_phase_end(j->record, err->verdict);
-                result_error(j, err);
-        }
-        if (late_r == 0)
-                late_r = finish(j, &p, &late);
-        if (late_r < 0 && (r == 0 || late.verdict != KILN_REFUSED)) {
-                if (r == 0) {
-                        kiln_error_clear(err);
-                        *err = late;
-                        late = (struct kiln_error)KILN_ERROR_INIT;
-                        failed_late(j, err);
-                }
-        }
-        return record_take(j->record);
+        return conclude(j, &p, r, late_r, &late, err);
+}
+
+Kiln__V1__BuildResult *kiln_pipeline_give_up(
+        const struct kiln_context *c, const char *directory, struct kiln_error *err)
+{
+        _cleanup_(publication_close) struct publication p = PUBLICATION_INIT;
+        _cleanup_(kiln_job_closep) struct kiln_job *j = job_new(c);
+        _cleanup_error_ struct kiln_error late = KILN_ERROR_INIT;
+        int late_r = open_publication(j, directory, &p, &late);
+
+        return conclude(j, &p, -EIO, late_r, &late, err);
 }

@@ -15,6 +15,7 @@
 #define HEADER_DATA_MAX 0x0fffffffU
 #define SIGNATURE_DATA_MAX 0x03ffffffU
 
+#define TAG_SOURCERPM 1044 /* in binary packages only */
 #define TAG_RPMFORMAT 5114
 
 static const unsigned char lead_magic[4] = {0xed, 0xab, 0xee, 0xdb};
@@ -88,7 +89,8 @@ static int header_measure(int fd, const char *name, const char *which, uint64_t 
         return 0;
 }
 
-/* What rpm calls a package format stands in the header only from 6 on. */
+/* What rpm calls a package format stands in the header only from 6 on. Binary packages of format 6 take rpm 6
+ * to be installed; of a source package just the payload differs (stripped.h). */
 static int format_check(const struct kiln_rpm_layout *l, const char *name, struct kiln_error *err)
 {
         struct kiln_rpm_value v;
@@ -100,10 +102,12 @@ static int format_check(const struct kiln_rpm_layout *l, const char *name, struc
                 return 0;
         if (r < 0 || kiln_rpm_value_number(&v, &format) < 0)
                 return bad(err, name, "the header's package format is not a number");
-        if (format <= 4)
+        if (format <= 4 || (format == 6 && kiln_rpm_value_find(l->head + l->header_offset, l->header_bytes,
+                                                   TAG_SOURCERPM, &v) == -ENOENT))
                 return 0;
         kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", name,
-                "it is an RPM of package format %llu; formats 3 and 4 are supported",
+                "it is an RPM of package format %llu; formats 3 and 4 are supported, and 6 of source "
+                "packages",
                 (unsigned long long)format);
         kiln_error_advise(err, "Make it with --define '_rpmformat 4'.");
         return -EPROTONOSUPPORT;

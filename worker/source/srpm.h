@@ -30,7 +30,8 @@ struct kiln_source_limits { /* 0: the default */
 
 /* Unpacks the payload, which begins at payload_offset of fd, into dir_fd (an empty directory): regular files
  * only, with flat names, none twice; modes become 0644 or 0755, times are the payload's. Payloads: cpio,
- * plain or compressed with gzip, bzip2, xz, lzma or zstd. BAD_INPUT for anything else, LIMIT when a limit is
+ * plain or compressed with gzip, bzip2, xz, lzma or zstd; of packages of format 6, which name files by their
+ * place in the header, fd must be the whole package. BAD_INPUT for anything else, LIMIT when a limit is
  * exceeded. */
 int kiln_source_unpack(int fd, uint64_t payload_offset, const char *name, int dir_fd,
         const struct kiln_source_limits *limits, struct kiln_error *err);

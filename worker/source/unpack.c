@@ -3,6 +3,7 @@
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/source/srpm.h"
+#include "worker/source/stripped.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -73,6 +74,22 @@ static bool name_is_flat(const char *s)
         return true;
 }
 
+static int bytes_write(struct unpacking *u, int out, const void *data, size_t len)
+{
+        int r;
+
+        u->bytes += len;
+        if (u->bytes > u->limits.bytes) {
+                kiln_error_set(u->err, KILN_LIMIT, 0, "unpacking", u->name,
+                        "its sources are more than %llu bytes", (unsigned long long)u->limits.bytes);
+                return -EFBIG;
+        }
+        r = kiln_fd_write(out, data, len);
+        if (r < 0)
+                kiln_error_set(u->err, KILN_INFRA, r, "unpacking", u->name, "cannot write a source");
+        return r;
+}
+
 static int contents_write(struct unpacking *u, struct archive *a, int out)
 {
         const void *data;
@@ -84,38 +101,27 @@ static int contents_write(struct unpacking *u, struct archive *a, int out)
                 if (offset != at) /* cpio has no holes */
                         return refuse(u, "its payload jumps inside a file");
                 at += (la_int64_t)len;
-                u->bytes += len;
-                if (u->bytes > u->limits.bytes) {
-                        kiln_error_set(u->err, KILN_LIMIT, 0, "unpacking", u->name,
-                                "its sources are more than %llu bytes", (unsigned long long)u->limits.bytes);
-                        return -EFBIG;
-                }
-                r = kiln_fd_write(out, data, len);
+                r = bytes_write(u, out, data, len);
                 if (r < 0)
-                        return kiln_error_set(
-                                u->err, KILN_INFRA, r, "unpacking", u->name, "cannot write a source");
+                        return r;
         }
         return r == ARCHIVE_EOF ? 0 : archive_failed(u, a);
 }
 
-static int entry_unpack(struct unpacking *u, struct archive *a, struct archive_entry *e)
+/* A new file of that name, or a negative error. */
+static int file_make(struct unpacking *u, const char *name, bool regular)
 {
-        const char *name = archive_entry_pathname(e);
-        struct timespec times[2] = {0};
-        _cleanup_close_ int out = -1;
-        int r;
+        int out;
 
         if (++u->files > u->limits.files) {
                 kiln_error_set(u->err, KILN_LIMIT, 0, "unpacking", u->name, "it has more than %llu files",
                         (unsigned long long)u->limits.files);
                 return -EFBIG;
         }
-        if (name && strncmp(name, "./", 2) == 0)
-                name += 2;
         if (!name_is_flat(name))
                 return refuse(u, "its payload has a file name that none may have (file %llu)",
                         (unsigned long long)u->files);
-        if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e) || archive_entry_symlink(e))
+        if (!regular)
                 return refuse(u, "\"%s\" in its payload is no regular file", name);
         out = openat(u->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (out < 0 && errno == EEXIST)
@@ -123,14 +129,129 @@ static int entry_unpack(struct unpacking *u, struct archive *a, struct archive_e
         if (out < 0)
                 return kiln_error_set(
                         u->err, KILN_INFRA, errno, "unpacking", u->name, "cannot make \"%s\"", name);
-        r = contents_write(u, a, out);
-        if (r < 0)
-                return r;
-        times[0].tv_sec = times[1].tv_sec = archive_entry_mtime(e);
-        if (fchmod(out, archive_entry_perm(e) & 0100 ? 0755 : 0644) < 0 || futimens(out, times) < 0)
+        return out;
+}
+
+static int file_finish(struct unpacking *u, int out, const char *name, unsigned mode, time_t mtime_s)
+{
+        const struct timespec times[2] = {{.tv_sec = mtime_s}, {.tv_sec = mtime_s}};
+
+        if (fchmod(out, mode & 0100 ? 0755 : 0644) < 0 || futimens(out, times) < 0)
                 return kiln_error_set(u->err, KILN_INFRA, errno, "unpacking", u->name,
                         "cannot set the mode and time of \"%s\"", name);
         return 0;
+}
+
+static int entry_unpack(struct unpacking *u, struct archive *a, struct archive_entry *e)
+{
+        const char *name = archive_entry_pathname(e);
+        _cleanup_close_ int out = -1;
+        int r;
+
+        if (name && strncmp(name, "./", 2) == 0)
+                name += 2;
+        out = file_make(u, name,
+                archive_entry_filetype(e) == AE_IFREG && !archive_entry_hardlink(e) &&
+                        !archive_entry_symlink(e));
+        if (out < 0)
+                return out;
+        r = contents_write(u, a, out);
+        return r < 0 ? r : file_finish(u, out, name, archive_entry_perm(e), archive_entry_mtime(e));
+}
+
+/* ---- format 6: rpm's own kind of cpio. An entry is "07070X" and the file's place in the header, 8
+ * hexadecimal digits; header and contents are padded to 4 bytes, and an ordinary trailer ends it. */
+
+#define STRIPPED_BYTES 16
+#define TRAILER_BYTES 124
+#define TRAILER_NAME 110
+
+static int payload_take(struct unpacking *u, struct archive *a, void *data, size_t len)
+{
+        size_t done = 0;
+
+        while (done < len) {
+                la_ssize_t n = archive_read_data(a, (char *)data + done, len - done);
+
+                if (n < 0)
+                        return archive_failed(u, a);
+                if (n == 0)
+                        return refuse(u, "its payload is damaged or of an unknown kind: it ends too early");
+                done += (size_t)n;
+        }
+        return 0;
+}
+
+static int stripped_entry(struct unpacking *u, struct archive *a, const struct stripped_file *f)
+{
+        char data[16384];
+        uint64_t left = f->bytes, padding = -f->bytes & 3;
+        _cleanup_close_ int out = file_make(u, f->name, S_ISREG(f->mode) && !f->linked);
+        int r = out < 0 ? out : 0;
+
+        while (r == 0 && left > 0) {
+                size_t n = left < sizeof(data) ? (size_t)left : sizeof(data);
+
+                r = payload_take(u, a, data, n);
+                if (r == 0)
+                        r = bytes_write(u, out, data, n);
+                left -= n;
+        }
+        if (r == 0)
+                r = payload_take(u, a, data, (size_t)padding);
+        return r < 0 ? r : file_finish(u, out, f->name, f->mode, f->mtime_s);
+}
+
+static bool place_parse(const char digits[8], uint32_t *ret)
+{
+        static const char hex[] = "0123456789abcdef";
+        uint32_t n = 0;
+
+        for (size_t i = 0; i < 8; i++) {
+                const char *digit = memchr(hex, digits[i], 16);
+
+                if (!digit)
+                        return false;
+                n = n << 4 | (uint32_t)(digit - hex);
+        }
+        *ret = n;
+        return true;
+}
+
+/* The next entry's place, or 1 at the trailer. */
+static int stripped_next(struct unpacking *u, struct archive *a, uint32_t *ret)
+{
+        char head[TRAILER_BYTES];
+        int r = payload_take(u, a, head, STRIPPED_BYTES);
+
+        if (r < 0)
+                return r;
+        if (memcmp(head, "07070X", 6) == 0 && place_parse(head + 6, ret))
+                return 0;
+        if (memcmp(head, "070701", 6) == 0) {
+                r = payload_take(u, a, head + STRIPPED_BYTES, TRAILER_BYTES - STRIPPED_BYTES);
+                if (r < 0 || memcmp(head + TRAILER_NAME, "TRAILER!!!", 11) == 0)
+                        return r < 0 ? r : 1;
+        }
+        return refuse(u, "its payload is damaged or of an unknown kind");
+}
+
+static int stripped_unpack(struct unpacking *u, struct archive *a)
+{
+        _cleanup_(stripped_clear) struct stripped list = {0};
+        uint32_t place = 0;
+        int r = stripped_next(u, a, &place);
+
+        if (r == 0)
+                r = stripped_read(u->fd, u->name, &list, u->err);
+        while (r == 0) {
+                if (place >= list.n)
+                        return refuse(u, "its payload has a file that its header does not know");
+                r = stripped_entry(u, a, &list.files[place]);
+                if (r == 0)
+                        r = stripped_next(u, a, &place);
+        }
+        return r < 0 ? r : 0;
 }
 
 static int entries_unpack(struct unpacking *u, struct archive *a)
@@ -145,9 +266,12 @@ static int entries_unpack(struct unpacking *u, struct archive *a)
         archive_read_support_filter_lzma(a);
         archive_read_support_filter_zstd(a);
         archive_read_support_format_cpio(a);
+        archive_read_support_format_raw(a); /* whatever cpio is not */
         if (archive_read_open(a, u, NULL, payload_read, NULL) != ARCHIVE_OK)
                 return archive_failed(u, a);
         while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
+                if (archive_format(a) == ARCHIVE_FORMAT_RAW)
+                        return stripped_unpack(u, a);
                 r = entry_unpack(u, a, e);
                 if (r < 0)
                         return r;
