@@ -87,7 +87,7 @@ static int add_attestation_key(struct kiln_policy *p, const struct key_table *k,
                 return r;
         if (p->keys.n == before)
                 return kiln_error_set(err, KILN_BAD_INPUT, EEXIST, "reading the key", path,
-                        "the same key was given before, as %s", p->keys.keys[0].name);
+                        "the same key was given before");
         if (p->keys.n > KILN_POLICY_KEYS_MAX)
                 return kiln_error_set(err, KILN_BAD_INPUT, E2BIG, "reading the key", path,
                         "more than %d attestation keys", KILN_POLICY_KEYS_MAX);
