@@ -105,4 +105,76 @@ void compare_side_clear(struct compare_side *s);
 int compare_rpm_pair(const struct kiln_context *context, int a, const char *a_name, int b, const char *b_name,
         const struct kiln_compare_options *o, struct kiln_comparison *ret, struct kiln_error *err);
 
+/* "name.arch" of an RPM, the caller's. */
+int compare_rpm_name(int fd, const char *name, char **ret, struct kiln_error *err);
+
+/* ---- documents (compare-document.c) ---------------------------------------------------------- */
+
+enum compare_document {
+        COMPARE_BYTES,
+        COMPARE_JSON,
+        COMPARE_ENVELOPES, /* one DSSE envelope a line */
+};
+
+/* *c has its names and is otherwise empty. */
+int compare_documents(enum compare_document kind, int a, int b, const struct kiln_compare_options *o,
+        struct kiln_comparison *c, struct kiln_error *err);
+
 json_t *compare_difference_json(const struct kiln_difference *d);
+
+/* ---- inside the sandbox only: payloads and what is in files ---------------------------------- */
+
+/* Compares the payloads of both sides as streams and adds what differs. spool_fd: a directory in which to put
+ * aside, for a moment, one file of each side. A payload that cannot be read is a difference. Negative errno:
+ * -EFBIG (above a limit), -EIO, … */
+int compare_payloads(
+        struct kiln_comparison *c, const struct compare_side *a, const struct compare_side *b, int spool_fd);
+
+/* A first look into two versions of one file. */
+struct compare_look {
+        struct kiln_comparison *c;
+        const char *path;   /* whose content it is */
+        const char *prefix; /* of each aspect: where in the file we are, "member x: " */
+        int spool_fd;
+        unsigned depth;  /* archives inside archives */
+        unsigned budget; /* differences it may still list; more are counted as cut */
+};
+#define COMPARE_LOOK_DEPTH 3
+#define COMPARE_LOOK_BUDGET 40
+
+/* Adds at least one difference when a and b (regular files, from their start) differ, none when they do not.
+ */
+int compare_look(struct compare_look *l, int a, int b);
+
+void compare_look_add(
+        struct compare_look *l, const char *aspect, const char *a, const char *b, const char *detail);
+
+/* For one format each; they add nothing when they see no difference. -EBADMSG: not of that format after all.
+ */
+int compare_look_elf(struct compare_look *l, int a, int b);
+int compare_look_members(struct compare_look *l, int a, int b);    /* zip, ar, tar */
+int compare_look_compressed(struct compare_look *l, int a, int b); /* gzip, xz, zstd, bzip2 */
+
+/* The first byte that differs in a[a_at..) and b[b_at..), at most len bytes; len: none. */
+int compare_bytes(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t len, uint64_t *ret);
+
+/* "byte 12" with a few bytes of both sides as hex, shown as `shown` + offset. */
+void compare_look_bytes(struct compare_look *l, const char *where, int a, uint64_t a_at, uint64_t a_len,
+        int b, uint64_t b_at, uint64_t b_len, uint64_t at);
+
+/* An empty file without a name. */
+int compare_spool(int dir_fd);
+
+/* A libarchive reader of the file behind fd, from its start; NULL: there is none. */
+struct archive;
+void compare_archive_free(struct archive **a);
+
+/* ---- and the way there (compare-sandbox.c) --------------------------------------------------- */
+
+/* Runs compare_payloads() inside the sandbox and adds what it found to *into. */
+int compare_payloads_confined(const struct kiln_context *c, const struct compare_side *a,
+        const struct compare_side *b, struct kiln_comparison *into, struct kiln_error *err);
+
+/* Reads what comes back: lines of JSON. BAD_INPUT: anything else, or an end missing. */
+int compare_output_read(
+        const char *text, size_t len, const char *name, struct kiln_comparison *c, struct kiln_error *err);

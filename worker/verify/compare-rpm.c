@@ -134,7 +134,7 @@ static void headers_compare(struct kiln_comparison *c, struct compare_side *a, s
 
 /* Says where the payloads, as they are stored, begin to differ. */
 static int stored_bytes_add(struct kiln_comparison *c, const struct compare_side *a,
-        const struct compare_side *b, uint64_t at, struct kiln_error *err)
+        const struct compare_side *b, uint64_t at, const char *detail, struct kiln_error *err)
 {
         _cleanup_free_ char *aspect = kiln_asprintf("byte %" PRIu64, at), *left = NULL, *right = NULL;
         const struct compare_side *sides[2] = {a, b};
@@ -151,7 +151,7 @@ static int stored_bytes_add(struct kiln_comparison *c, const struct compare_side
                         return r;
                 *texts[i] = compare_hex(bytes, len);
         }
-        compare_add(c, KILN_DIFFERENCE_PAYLOAD, "stored bytes", aspect, left, right, NULL);
+        compare_add(c, KILN_DIFFERENCE_PAYLOAD, "stored bytes", aspect, left, right, detail);
         return 0;
 }
 
@@ -176,7 +176,7 @@ static int compare_sides(const struct kiln_context *context, struct compare_side
         bool same_header =
                 parts_equal(a, la->header_offset, la->header_bytes, b, lb->header_offset, lb->header_bytes);
         bool same_before = parts_equal(a, 0, la->header_offset, b, 0, lb->header_offset);
-        uint64_t at;
+        uint64_t at, before;
         int r = payloads_compare(context, a, b, &at, err);
 
         if (r < 0)
@@ -188,12 +188,27 @@ static int compare_sides(const struct kiln_context *context, struct compare_side
         signatures_compare(c, a, b, o->ignore_signature);
         if (!same_header)
                 headers_compare(c, a, b);
-        if (at != SAME)
-                r = stored_bytes_add(c, a, b, at, err);
+        before = c->n_differences + c->cut;
+        if (at != SAME && !o->shallow)
+                r = compare_payloads_confined(context, a, b, c, err);
+        /* No file differs, and yet the bytes do: compression, padding, or nobody looked. */
+        if (r == 0 && at != SAME && c->n_differences + c->cut == before)
+                r = stored_bytes_add(c, a, b, at,
+                        o->shallow ? "" : "all files are the same: another compression or padding", err);
         if (r < 0)
                 return r;
         compare_sort(c);
         return 0;
+}
+
+int compare_rpm_name(int fd, const char *name, char **ret, struct kiln_error *err)
+{
+        _cleanup_(compare_side_clear) struct compare_side s = {0};
+        int r = side_read(fd, name, &s, err);
+
+        if (r == 0)
+                *ret = package_name(&s);
+        return r;
 }
 
 int compare_rpm_pair(const struct kiln_context *context, int a, const char *a_name, int b, const char *b_name,
