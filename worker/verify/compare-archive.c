@@ -138,7 +138,7 @@ static void look_gzip_header(struct compare_look *l, int a, int b)
                 compare_look_add(l, "gzip name", x.name, y.name, NULL);
 }
 
-static int uncompress(int fd, int to)
+int compare_uncompress(int fd, int to)
 {
         _cleanup_(compare_archive_free) archive_p a = open_archive(fd, true);
         struct archive_entry *e;
@@ -159,9 +159,9 @@ int compare_look_compressed(struct compare_look *l, int a, int b)
         if (x < 0 || y < 0)
                 return x < 0 ? x : y;
         look_gzip_header(l, a, b);
-        r = uncompress(a, x);
+        r = compare_uncompress(a, x);
         if (r == 0)
-                r = uncompress(b, y);
+                r = compare_uncompress(b, y);
         if (r == 0)
                 r = look_inside(l, "uncompressed: ", x, y);
         if (r == 0 && l->c->n_differences == before && l->c->cut == cut)

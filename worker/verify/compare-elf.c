@@ -3,6 +3,8 @@
  * notes, symbols and their names are ever held in memory. */
 #include "worker/verify/compare-private.h"
 
+#include "worker/base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -185,11 +187,11 @@ static void look_notes(struct compare_look *l, const struct section *x, const st
 
 /* ---- symbols --------------------------------------------------------------------------------- */
 
-/* The function or object at `offset` of a section: "main + 0x12". NULL: no symbol says. */
-static char *symbol_at(const struct elf *e, const struct section *s, uint64_t offset)
+/* The function or object at `address` (of a relocatable file: offset in section `number`). NULL: no symbol
+ * says. */
+static char *symbol_in(const struct elf *e, uint64_t address, size_t number)
 {
         static const char *const tables[] = {".symtab", ".dynsym"};
-        uint64_t address = e->header.e_type == ET_REL ? offset : s->header.sh_addr + offset;
 
         for (size_t t = 0; t < KILN_ARRAY_SIZE(tables); t++) {
                 const struct section *table = section_find(e, tables[t]);
@@ -206,8 +208,8 @@ static char *symbol_at(const struct elf *e, const struct section *s, uint64_t of
                 for (size_t i = 0; i < n && gelf_getsym(data, (int)i, &symbol); i++) {
                         const char *name;
 
-                        if (symbol.st_shndx != elf_ndxscn(s->scn) || address < symbol.st_value ||
-                                address - symbol.st_value >= symbol.st_size)
+                        if ((e->header.e_type == ET_REL && symbol.st_shndx != number) ||
+                                address < symbol.st_value || address - symbol.st_value >= symbol.st_size)
                                 continue;
                         name = elf_strptr(e->elf, table->header.sh_link, symbol.st_name);
                         if (name && *name)
@@ -215,6 +217,30 @@ static char *symbol_at(const struct elf *e, const struct section *s, uint64_t of
                 }
         }
         return NULL;
+}
+
+/* A stripped program's symbols: an ELF file with nothing else, compressed, in a section of its own. */
+static char *symbol_in_debugdata(struct compare_look *l, const struct elf *e, uint64_t address)
+{
+        const struct section *s = section_find(e, ".gnu_debugdata");
+        Elf_Data *data = section_data(s, SYMBOLS_BYTES_MAX);
+        _cleanup_close_ int packed = -1, fd = -1;
+        _cleanup_(elf_clear) struct elf inner = {0};
+
+        if (!data || (packed = compare_spool(l->spool_fd)) < 0 || (fd = compare_spool(l->spool_fd)) < 0 ||
+                kiln_fd_write(packed, data->d_buf, data->d_size) < 0 || compare_uncompress(packed, fd) < 0 ||
+                elf_open(fd, &inner) < 0)
+                return NULL;
+        return symbol_in(&inner, address, 0);
+}
+
+static char *symbol_at(struct compare_look *l, const struct elf *e, const struct section *s, uint64_t offset)
+{
+        bool object = e->header.e_type == ET_REL;
+        uint64_t address = object ? offset : s->header.sh_addr + offset;
+        char *name = symbol_in(e, address, elf_ndxscn(s->scn));
+
+        return name || object ? name : symbol_in_debugdata(l, e, address);
 }
 
 /* ---- sections -------------------------------------------------------------------------------- */
@@ -240,6 +266,23 @@ static int section_bytes(
         return compare_bytes(a->fd, x->header.sh_offset, b->fd, y->header.sh_offset, common, ret);
 }
 
+/* The string around byte `at` of a section of strings; NULL: it ends before. */
+static char *string_at(int fd, const struct section *s, uint64_t at)
+{
+        char text[256];
+        uint64_t from = at < 64 ? 0 : at - 64, rest = at < s->header.sh_size ? s->header.sh_size - from : 0;
+        ssize_t n = rest ? pread(fd, text, rest < sizeof(text) ? (size_t)rest : sizeof(text),
+                                   (off_t)(s->header.sh_offset + from))
+                         : 0;
+        size_t begin = at - from;
+
+        if (n <= (ssize_t)begin)
+                return NULL;
+        while (begin > 0 && text[begin - 1])
+                begin--;
+        return kiln_strndup(text + begin, strnlen(text + begin, (size_t)n - begin));
+}
+
 /* The bytes of both, and whose they are. */
 static int section_content(struct compare_look *l, struct elf *a, const struct section *x, struct elf *b,
         const struct section *y)
@@ -260,6 +303,15 @@ static int section_content(struct compare_look *l, struct elf *a, const struct s
                 look_notes(l, x, y);
                 if (l->c->n_differences > before || l->c->cut > cut)
                         return 0;
+        }
+        if ((x->header.sh_flags & y->header.sh_flags & SHF_STRINGS) || x->header.sh_type == SHT_STRTAB) {
+                _cleanup_free_ char *aspect =
+                        kiln_asprintf("section %.60s, string at byte %" PRIu64, x->name, at);
+
+                left = string_at(a->fd, x, at);
+                right = string_at(b->fd, y, at);
+                compare_look_add(l, aspect, left, right, NULL);
+                return 0;
         }
         compare_look_bytes(l, where, a->fd, x->header.sh_offset, x->header.sh_size, b->fd,
                 y->header.sh_offset, y->header.sh_size, at);
@@ -293,8 +345,8 @@ static int look_symbol(struct compare_look *l, struct elf *a, struct elf *b)
                 }
         }
         if (first[0]) {
-                _cleanup_free_ char *left = symbol_at(a, first[0], where),
-                                    *right = symbol_at(b, first[1], where),
+                _cleanup_free_ char *left = symbol_at(l, a, first[0], where),
+                                    *right = symbol_at(l, b, first[1], where),
                                     *detail = kiln_asprintf("in section %.60s", first[0]->name);
 
                 if (left || right)

@@ -146,7 +146,7 @@ static void middles_find(
 }
 
 /* Elements as text with blanks and commas between; NULL: there are none. */
-static char *middle_text(const struct kiln_rpm_value *v, const struct middle *m)
+static char *middle_text(uint32_t tag, const struct kiln_rpm_value *v, const struct middle *m)
 {
         struct kiln_buf b = KILN_BUF_INIT;
         size_t at = m->begin;
@@ -160,7 +160,11 @@ static char *middle_text(const struct kiln_rpm_value *v, const struct middle *m)
                         kiln_buf_puts(&b, ", ");
                 if (is_text(v))
                         kiln_buf_puts(&b, (const char *)v->data + at);
-                else
+                else if (tag == RPMTAG_BUILDTIME || tag == RPMTAG_CHANGELOGTIME) {
+                        _cleanup_free_ char *time = compare_time(compare_value_number(v, m->first + i));
+
+                        kiln_buf_puts(&b, time);
+                } else
                         kiln_buf_printf(&b, "%" PRIu64, compare_value_number(v, m->first + i));
                 at += element_bytes(v, at);
         }
@@ -257,12 +261,6 @@ static char *detail_of(const struct compare_header *h, uint32_t tag, const struc
 
         if (a->type != b->type)
                 return kiln_asprintf("%s in the one, %s in the other", type_name(a), type_name(b));
-        if (tag == RPMTAG_BUILDTIME && a->count == 1 && b->count == 1) {
-                _cleanup_free_ char *left = compare_time(compare_value_number(a, 0)),
-                                    *right = compare_time(compare_value_number(b, 0));
-
-                return kiln_asprintf("%s, %s", left, right);
-        }
         if (a->type == RPM_BIN_TYPE)
                 return kiln_asprintf("from byte %zu of %u and %u", ma->first, a->count, b->count);
         if (a->count <= 1 && b->count <= 1)
@@ -284,8 +282,8 @@ static void value_differs(struct kiln_comparison *c, enum kiln_difference_kind k
                 middles_find(a, b, &ma, &mb);
         if (a && b)
                 detail = detail_of(h, tag, a, b, &ma, &mb);
-        left = a ? middle_text(a, &ma) : NULL;
-        right = b ? middle_text(b, &mb) : NULL;
+        left = a ? middle_text(tag, a, &ma) : NULL;
+        right = b ? middle_text(tag, b, &mb) : NULL;
         if (left && right && is_text(a) && is_text(b))
                 compare_add_excerpt(c, kind, name, "", left, strlen(left), right, strlen(right), detail);
         else

@@ -37,7 +37,7 @@ struct stream {
         uint64_t bytes; /* unpacked so far */
         char *failed;   /* why it cannot be read on */
 
-        struct member *parked;
+        struct member *parked; /* put aside; only ever of A */
         size_t n_parked;
         int parked_fd;
         uint64_t parked_bytes;
@@ -342,8 +342,7 @@ static void members_metadata(
                         y->link_target, NULL);
 }
 
-static int members_compare(
-        struct comparing *p, const struct member *x, bool x_parked, const struct member *y, bool y_parked)
+static int members_compare(struct comparing *p, const struct member *x, bool parked, const struct member *y)
 {
         int i = compare_files_find(p->a.side->files, x->path),
             k = compare_files_find(p->b.side->files, y->path);
@@ -353,8 +352,8 @@ static int members_compare(
         members_metadata(p, x, i, y, k);
         if (!S_ISREG(x->mode) || !S_ISREG(y->mode))
                 return 0;
-        content_open(&a, &p->a, x, x_parked);
-        content_open(&b, &p->b, y, y_parked);
+        content_open(&a, &p->a, x, parked);
+        content_open(&b, &p->b, y, false);
         /* cpio stores the content of hard links with one of them only. */
         if ((x->links > 1 || y->links > 1) && (x->size == 0) != (y->size == 0)) {
                 compare_add(p->c, KILN_DIFFERENCE_FILE_META, x->path, "payload hard link",
@@ -414,54 +413,39 @@ static int park(struct stream *s, int spool_fd)
 static void list_order(struct comparing *p)
 {
         if (!p->order_listed)
-                compare_add(p->c, KILN_DIFFERENCE_PAYLOAD, "order", "",
-                        p->a.now.path ? p->a.now.path : "(end)", p->b.now.path ? p->b.now.path : "(end)",
+                compare_add(p->c, KILN_DIFFERENCE_PAYLOAD, "order", "", p->a.now.path, p->b.now.path,
                         "the first files that come in another order");
         p->order_listed = true;
 }
 
-/* A member the other header does not list: listed as missing already, unless its own does not list it either.
- */
-static void list_stray(struct comparing *p, const struct stream *s)
+/* A member only one payload has. What only one header lists is in the comparison of headers already. */
+static void list_stray(struct comparing *p, const struct stream *s, const char *path)
 {
-        bool left = s == &p->a;
+        int i = compare_files_find(p->a.side->files, path), k = compare_files_find(p->b.side->files, path);
+        const char *left = s == &p->a ? "in the payload" : NULL,
+                   *right = s == &p->a ? NULL : "in the payload";
 
-        if (compare_files_find(s->side->files, s->now.path) < 0)
-                compare_add(p->c, KILN_DIFFERENCE_FILE_MISSING, s->now.path, "",
-                        left ? "in the payload" : NULL, left ? NULL : "in the payload", "no header lists it");
-}
-
-static void list_left(struct comparing *p, const struct stream *s)
-{
-        for (size_t i = 0; i < s->n_parked; i++)
-                compare_add(p->c, KILN_DIFFERENCE_FILE_MISSING, s->parked[i].path, "",
-                        s == &p->a ? "in the payload" : NULL, s == &p->a ? NULL : "in the payload",
-                        "both headers list it");
+        if ((i < 0) == (k < 0))
+                compare_add(p->c, KILN_DIFFERENCE_FILE_MISSING, path, "", left, right,
+                        i < 0 ? "no header lists it" : "both headers list it");
 }
 
 /* One step of the merge. 1: goes on, 0: both are at their end. */
 static int merge_step(struct comparing *p)
 {
         struct member *parked;
-        struct stream *s;
         int r = 0;
 
         if (!p->a.now.path && !p->b.now.path)
                 return 0;
         if (p->a.now.path && p->b.now.path && strcmp(p->a.now.path, p->b.now.path) == 0) {
-                r = members_compare(p, &p->a.now, false, &p->b.now, false);
+                r = members_compare(p, &p->a.now, false, &p->b.now);
                 stream_next(&p->a);
                 stream_next(&p->b);
                 return r < 0 ? r : 1;
         }
-        if ((parked = parked_find(&p->b, p->a.now.path))) {
-                r = members_compare(p, &p->a.now, false, parked, true);
-                parked_remove(&p->b, parked);
-                stream_next(&p->a);
-                return r < 0 ? r : 1;
-        }
         if ((parked = parked_find(&p->a, p->b.now.path))) {
-                r = members_compare(p, parked, true, &p->b.now, false);
+                r = members_compare(p, parked, true, &p->b.now);
                 parked_remove(&p->a, parked);
                 stream_next(&p->b);
                 return r < 0 ? r : 1;
@@ -469,22 +453,23 @@ static int merge_step(struct comparing *p)
         for (size_t i = 0; i < 2; i++) {
                 struct stream *t = i == 0 ? &p->a : &p->b, *other = i == 0 ? &p->b : &p->a;
 
-                if (t->now.path && compare_files_find(other->side->files, t->now.path) < 0) {
-                        list_stray(p, t);
+                /* Not to be expected: what is still to come of the other has no such file. */
+                if (t->now.path &&
+                        (!other->now.path || compare_files_find(other->side->files, t->now.path) < 0)) {
+                        list_stray(p, t, t->now.path);
                         stream_next(t);
                         return 1;
                 }
         }
         list_order(p);
-        s = p->a.now.path ? &p->a : &p->b;
-        r = park(s, p->spool_fd);
+        r = park(&p->a, p->spool_fd);
         if (r == -EFBIG) {
                 compare_add(p->c, KILN_DIFFERENCE_PAYLOAD, "order", "limit", "", "",
                         "too much comes in another order: the rest of the payloads was not compared");
                 p->gave_up = true;
                 return 0;
         }
-        stream_next(s);
+        stream_next(&p->a);
         return r < 0 ? r : 1;
 }
 
@@ -505,12 +490,12 @@ int compare_payloads(
                 while (r > 0);
         }
         if (r == 0 && (p.a.failed || p.b.failed))
-                compare_add(c, KILN_DIFFERENCE_PAYLOAD, "unreadable", "", p.a.failed ? p.a.failed : "",
-                        p.b.failed ? p.b.failed : "", "one of the payloads cannot be read to its end");
-        else if (r == 0 && !p.gave_up) {
-                list_left(&p, &p.a);
-                list_left(&p, &p.b);
-        }
+                compare_add(c, KILN_DIFFERENCE_PAYLOAD, "unreadable", "",
+                        p.a.failed ? p.a.failed : "readable", p.b.failed ? p.b.failed : "readable",
+                        "one of the payloads cannot be read to its end");
+        else if (r == 0 && !p.gave_up)
+                for (size_t i = 0; i < p.a.n_parked; i++)
+                        list_stray(&p, &p.a, p.a.parked[i].path);
         stream_clear(&p.a);
         stream_clear(&p.b);
         return r;

@@ -155,6 +155,10 @@ int compare_look_elf(struct compare_look *l, int a, int b);
 int compare_look_members(struct compare_look *l, int a, int b);    /* zip, ar, tar */
 int compare_look_compressed(struct compare_look *l, int a, int b); /* gzip, xz, zstd, bzip2 */
 
+/* Writes what the compressed file (gzip, xz, zstd, bzip2) holds to `to`. -EBADMSG: it is damaged, or too
+ * large. */
+int compare_uncompress(int fd, int to);
+
 /* The first byte that differs in a[a_at..) and b[b_at..), at most len bytes; len: none. */
 int compare_bytes(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t len, uint64_t *ret);
 
@@ -165,8 +169,7 @@ void compare_look_bytes(struct compare_look *l, const char *where, int a, uint64
 /* An empty file without a name. */
 int compare_spool(int dir_fd);
 
-/* A libarchive reader of the file behind fd, from its start; NULL: there is none. */
-struct archive;
+struct archive; /* libarchive's */
 void compare_archive_free(struct archive **a);
 
 /* ---- and the way there (compare-sandbox.c) --------------------------------------------------- */

@@ -18,6 +18,22 @@ const char *kiln_compare_level_name(enum kiln_compare_level level)
         return names[level];
 }
 
+const char *kiln_compare_level_words(enum kiln_compare_level level)
+{
+        static const char *const words[] = {"the same file", "the same content, other signatures",
+                "the same payload, another header", "different"};
+
+        return words[level];
+}
+
+const char *kiln_difference_kind_words(enum kiln_difference_kind kind)
+{
+        static const char *const words[] = {
+                "only in one:", "signature:", "header tag", "payload:", "file", "file", "file", "document"};
+
+        return words[kind];
+}
+
 const char *kiln_difference_kind_name(enum kiln_difference_kind kind)
 {
         static const char *const names[] = {"package", "signature", "header", "payload", "file-missing",

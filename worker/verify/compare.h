@@ -24,6 +24,9 @@ enum kiln_compare_level {
 const char *kiln_compare_level_name(
         enum kiln_compare_level level); /* "same-file", "same-content", …; static */
 
+const char *kiln_compare_level_words(
+        enum kiln_compare_level level); /* "the same header and payload", …; static */
+
 /* In the order in which differences are listed. */
 enum kiln_difference_kind {
         KILN_DIFFERENCE_PACKAGE = 0, /* a package or file of a result directory that the other one lacks */
@@ -39,6 +42,9 @@ enum kiln_difference_kind {
         KILN_DIFFERENCE_DOCUMENT,     /* lock, SBOM, provenance. subject: file name; aspect: JSON pointer */
 };
 const char *kiln_difference_kind_name(enum kiln_difference_kind kind); /* "header", "file-meta", …; static */
+
+const char *kiln_difference_kind_words(
+        enum kiln_difference_kind kind); /* for people: "header tag", …; static */
 
 /* All text is clean (worker/base/text.h), UTF-8 and at most KILN_COMPARE_TEXT_BYTES long. */
 struct kiln_difference {
