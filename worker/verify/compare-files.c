@@ -209,6 +209,8 @@ int compare_files_find(const struct compare_files *f, const char *path)
 
 static const char *string_at(const struct compare_files *f, size_t attribute, uint32_t i)
 {
+        if (!f->attributes[attribute].value) /* no file has one */
+                return "";
         return (const char *)f->attributes[attribute].value->data + f->attributes[attribute].strings[i];
 }
 
@@ -226,10 +228,10 @@ static bool attribute_same(
 {
         const struct kiln_rpm_value *va = a->attributes[which].value, *vb = b->attributes[which].value;
 
-        if (!va || !vb)
-                return va == vb;
         if (attributes[which].form == FORM_STRING)
                 return strcmp(string_at(a, which, i), string_at(b, which, k)) == 0;
+        if (!va || !vb)
+                return va == vb;
         if (attributes[which].form == FORM_CLASS)
                 return strcmp(class_at(a, which, i), class_at(b, which, k)) == 0;
         return compare_value_number(va, i) == compare_value_number(vb, k);
@@ -278,13 +280,14 @@ static char *flags_text(uint64_t flags)
 static char *attribute_text(size_t which, const struct compare_files *f, uint32_t i)
 {
         const struct kiln_rpm_value *v = f->attributes[which].value;
-        uint64_t n = v && attributes[which].form != FORM_STRING ? compare_value_number(v, i) : 0;
+        uint64_t n;
 
+        if (attributes[which].form == FORM_STRING)
+                return kiln_strdup(string_at(f, which, i));
         if (!v)
                 return NULL;
+        n = compare_value_number(v, i);
         switch (attributes[which].form) {
-        case FORM_STRING:
-                return kiln_strdup(string_at(f, which, i));
         case FORM_OCTAL:
                 return kiln_asprintf("%06" PRIo64, n);
         case FORM_DEVICE:
@@ -295,6 +298,7 @@ static char *attribute_text(size_t which, const struct compare_files *f, uint32_
                 return flags_text(n);
         case FORM_CLASS:
                 return kiln_strdup(class_at(f, which, i));
+        case FORM_STRING:
         case FORM_NUMBER:
                 break;
         }

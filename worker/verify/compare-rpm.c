@@ -132,6 +132,15 @@ static void headers_compare(struct kiln_comparison *c, struct compare_side *a, s
                         "the tags are the same, their order or the bytes between them differ");
 }
 
+/* Whether a difference is listed that changes the payload. */
+static bool names_payload(const struct kiln_comparison *c)
+{
+        for (size_t i = 0; i < c->n_differences; i++)
+                if (c->differences[i].kind >= KILN_DIFFERENCE_PAYLOAD)
+                        return true;
+        return c->cut > 0;
+}
+
 /* Says where the payloads, as they are stored, begin to differ. */
 static int stored_bytes_add(struct kiln_comparison *c, const struct compare_side *a,
         const struct compare_side *b, uint64_t at, const char *detail, struct kiln_error *err)
@@ -176,7 +185,7 @@ static int compare_sides(const struct kiln_context *context, struct compare_side
         bool same_header =
                 parts_equal(a, la->header_offset, la->header_bytes, b, lb->header_offset, lb->header_bytes);
         bool same_before = parts_equal(a, 0, la->header_offset, b, 0, lb->header_offset);
-        uint64_t at, before;
+        uint64_t at;
         int r = payloads_compare(context, a, b, &at, err);
 
         if (r < 0)
@@ -188,11 +197,10 @@ static int compare_sides(const struct kiln_context *context, struct compare_side
         signatures_compare(c, a, b, o->ignore_signature);
         if (!same_header)
                 headers_compare(c, a, b);
-        before = c->n_differences + c->cut;
         if (at != SAME && !o->shallow)
                 r = compare_payloads_confined(context, a, b, c, err);
-        /* No file differs, and yet the bytes do: compression, padding, or nobody looked. */
-        if (r == 0 && at != SAME && c->n_differences + c->cut == before)
+        /* No file differs, and yet the bytes do; or nobody looked. */
+        if (r == 0 && at != SAME && (o->shallow || !names_payload(c)))
                 r = stored_bytes_add(c, a, b, at,
                         o->shallow ? "" : "all files are the same: another compression or padding", err);
         if (r < 0)
