@@ -100,7 +100,7 @@ void compare_look_bytes(struct compare_look *l, const char *where, int a, uint64
 static bool looks_like_text(const char *s, size_t len)
 {
         for (size_t i = 0; i < len; i++)
-                if ((unsigned char)s[i] < 0x20 && !strchr("\t\n\r\f\033", s[i]))
+                if ((unsigned char)s[i] < 0x20 && !memchr("\t\n\r\f\033", s[i], 5))
                         return false;
         return len > 0;
 }
