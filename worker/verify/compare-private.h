@@ -99,6 +99,7 @@ struct compare_side {
         struct compare_header signature, header;
         struct compare_files *files;
 };
+int compare_side_read(int fd, const char *name, struct compare_side *s, struct kiln_error *err);
 void compare_side_clear(struct compare_side *s);
 
 /* A pair on its own; *ret is for compare_clear(). */

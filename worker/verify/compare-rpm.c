@@ -24,7 +24,7 @@ void compare_side_clear(struct compare_side *s)
         kiln_rpm_layout_clear(&s->layout);
 }
 
-static int side_read(int fd, const char *name, struct compare_side *s, struct kiln_error *err)
+int compare_side_read(int fd, const char *name, struct compare_side *s, struct kiln_error *err)
 {
         const struct kiln_rpm_layout *l = &s->layout;
         int r;
@@ -212,7 +212,7 @@ static int compare_sides(const struct kiln_context *context, struct compare_side
 int compare_rpm_name(int fd, const char *name, char **ret, struct kiln_error *err)
 {
         _cleanup_(compare_side_clear) struct compare_side s = {0};
-        int r = side_read(fd, name, &s, err);
+        int r = compare_side_read(fd, name, &s, err);
 
         if (r == 0)
                 *ret = package_name(&s);
@@ -224,10 +224,10 @@ int compare_rpm_pair(const struct kiln_context *context, int a, const char *a_na
 {
         _cleanup_(compare_side_clear) struct compare_side sa = {0}, sb = {0};
         struct kiln_comparison c = {0};
-        int r = side_read(a, a_name, &sa, err);
+        int r = compare_side_read(a, a_name, &sa, err);
 
         if (r == 0)
-                r = side_read(b, b_name, &sb, err);
+                r = compare_side_read(b, b_name, &sb, err);
         if (r < 0)
                 return r;
         c.name = package_name(&sa);
