@@ -9,18 +9,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__asan_default_options(void);
+
+/* In place of the bound that the sandbox's side sets itself: what cannot be had is not there. */
+const char *__asan_default_options(void)
+{
+        return "allocator_may_return_null=1:max_allocation_size_mb=512";
+}
+
+static char spool[] = "/tmp/kiln-fuzz-XXXXXX";
+
+static void spool_remove(void)
+{
+        rmdir(spool);
+}
 
 static int spool_dir(void)
 {
         static int fd = -1;
-        char dir[] = "/tmp/kiln-fuzz-XXXXXX";
 
         if (fd < 0) {
-                if (!mkdtemp(dir))
+                if (!mkdtemp(spool) || atexit(spool_remove) != 0)
                         abort();
-                fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                fd = open(spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         }
         return fd;
 }

@@ -7,13 +7,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define DOING "comparing the payloads of"
 #define WALL_S 1800
 #define MEMORY_BYTES (UINT64_C(2) << 30)
+#define MAPPED_BYTES (UINT64_C(1) << 30) /* beyond what the caller had mapped */
 #define DISK_BYTES (UINT64_C(8) << 30)
 #define OUTPUT_BYTES (UINT64_C(32) << 20)
 #define COMPARE_UID 1000 /* inside; any but 0: its root is read-only then */
@@ -36,6 +39,22 @@ static int write_line(json_t *j)
         return kiln_fd_write(STDOUT_FILENO, b.data, b.len);
 }
 
+/* Not all hosts delegate a cgroup, and libarchive makes room for whatever lengths and dictionaries a payload
+ * claims: what this process may still map is bounded, and a claim above it makes the payload an unreadable
+ * one. */
+static int bound_memory(void)
+{
+        _cleanup_buf_ struct kiln_buf statm = KILN_BUF_INIT;
+        struct rlimit limit;
+        unsigned long pages;
+        int r = kiln_file_read(AT_FDCWD, "/proc/self/statm", 4096, &statm);
+
+        if (r < 0 || sscanf(kiln_buf_str(&statm), "%lu", &pages) != 1)
+                return r < 0 ? r : -EIO;
+        limit.rlim_cur = limit.rlim_max = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MAPPED_BYTES;
+        return setrlimit(RLIMIT_AS, &limit) < 0 ? -errno : 0;
+}
+
 /* The process image is the caller's: both heads are in memory. The files are read through descriptors of its
  * own. */
 static int entry(void *arg)
@@ -43,11 +62,11 @@ static int entry(void *arg)
         const struct compare_job *job = arg;
         struct compare_side a = *job->a, b = *job->b;
         struct kiln_comparison c = {0};
-        int spool = open(SPOOL, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+        int spool = open(SPOOL, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = bound_memory();
 
         a.fd = open("/rpm/a", O_RDONLY | O_CLOEXEC);
         b.fd = open("/rpm/b", O_RDONLY | O_CLOEXEC);
-        if (spool < 0 || a.fd < 0 || b.fd < 0)
+        if (r == 0 && (spool < 0 || a.fd < 0 || b.fd < 0))
                 r = -errno;
         if (r == 0)
                 r = compare_payloads(&c, &a, &b, spool);
