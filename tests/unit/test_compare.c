@@ -295,6 +295,15 @@ static void test_damaged_payload(void **state)
         expect(r, KILN_DIFFERENCE_PAYLOAD, "unreadable", "", "=readable", "");
 }
 
+/* A name of 4 GB: whoever made room for it first would be in trouble. */
+static void test_claims(void **state)
+{
+        tamper("b.rpm", "p = p[:94] + b'f0000000' + p[102:]");
+        _cleanup_(kiln_compare_report_freep) struct kiln_compare_report *r = compare("plain.rpm", "b.rpm", NULL);
+
+        expect(r, KILN_DIFFERENCE_PAYLOAD, "unreadable", "", "=readable", "");
+}
+
 static void test_shallow(void **state)
 {
         static const struct kiln_compare_options shallow = {.shallow = true};
@@ -430,6 +439,7 @@ int main(void)
                 cmocka_unit_test(test_order),
                 cmocka_unit_test(test_stray_entries),
                 cmocka_unit_test(test_damaged_payload),
+                cmocka_unit_test(test_claims),
                 cmocka_unit_test(test_shallow),
                 cmocka_unit_test(test_clean_and_bounded),
                 cmocka_unit_test(test_json),
