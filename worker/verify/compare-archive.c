@@ -7,9 +7,10 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 #define UNPACKED_BYTES_MAX (UINT64_C(1) << 30) /* of one archive or compressed file */
@@ -17,6 +18,22 @@
 #define NAME_BYTES_MAX 4096
 
 typedef struct archive *archive_p;
+
+void compare_archive_free(struct archive **a)
+{
+        if (*a)
+                archive_read_free(*a);
+}
+
+int compare_spool(int dir_fd)
+{
+        int fd = openat(dir_fd, "spool", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return -errno;
+        unlinkat(dir_fd, "spool", 0);
+        return fd;
+}
 
 /* Compressed files and archives are never opened with the same reader: whatever the magic says is all it may
  * be. */

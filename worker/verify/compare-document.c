@@ -333,6 +333,7 @@ int compare_documents(enum compare_document kind, int a, int b, const struct kil
                 r = bytes_differ(&d, a, (uint64_t)x.st_size, b, (uint64_t)y.st_size, at);
         if (r < 0)
                 return kiln_error_set(err, KILN_INFRA, r, "comparing", c->name, "cannot read it");
+        compare_sort(c);
         c->level = KILN_SAME_CONTENT;
         for (size_t i = 0; i < c->n_differences; i++)
                 if (c->differences[i].kind != KILN_DIFFERENCE_SIGNATURE)

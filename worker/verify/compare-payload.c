@@ -11,7 +11,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <rpm/rpmtag.h>
 #include <string.h>
@@ -50,12 +49,6 @@ struct comparing {
         bool order_listed, gave_up;
 };
 
-void compare_archive_free(struct archive **a)
-{
-        if (*a)
-                archive_read_free(*a);
-}
-
 static void member_clear(struct member *m)
 {
         free(m->path);
@@ -72,16 +65,6 @@ static void stream_clear(struct stream *s)
         free(s->failed);
         kiln_closep(&s->parked_fd);
         compare_archive_free(&s->archive);
-}
-
-int compare_spool(int dir_fd)
-{
-        int fd = openat(dir_fd, "spool", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-        if (fd < 0)
-                return -errno;
-        unlinkat(dir_fd, "spool", 0);
-        return fd;
 }
 
 /* ---- one payload ----------------------------------------------------------------------------- */

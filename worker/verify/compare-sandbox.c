@@ -1,12 +1,14 @@
 /* compare_payloads() at a safe distance: it runs in the sandbox and says what it found in lines of JSON, one
  * difference each, which are read here as hostile input. */
 #include "sandbox/sandbox.h"
+#include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/buildroot/layer.h"
 #include "worker/verify/compare-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -228,7 +230,7 @@ int compare_payloads_confined(const struct kiln_context *c, const struct compare
         const struct compare_side *b, struct kiln_comparison *into, struct kiln_error *err)
 {
         _cleanup_free_ char *work = kiln_path_join(c->cache_dir, "build"),
-                            *name = kiln_asprintf("compare.%d", getpid());
+                            *name = kiln_asprintf("compare.%d.%" PRIx64, getpid(), kiln_clock_ns());
         _cleanup_close_ int work_fd = kiln_dir_make(AT_FDCWD, work, 0755), root_fd = -1, lease = -1;
         struct compare_job job = {.a = a, .b = b, .out = KILN_BUF_INIT};
         struct kiln_sandbox_error e = {0};

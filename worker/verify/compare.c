@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IGNORED_MAX 200
-
 const char *kiln_compare_level_name(enum kiln_compare_level level)
 {
         static const char *const names[] = {"same-file", "same-content", "same-payload", "different"};
@@ -148,8 +146,7 @@ void compare_ignore(char ***ignored, const char *fmt, ...)
         raw = kiln_vasprintf(fmt, ap);
         va_end(ap);
         text = compare_text(raw, strlen(raw));
-        if (kiln_strv_length(*ignored) < IGNORED_MAX)
-                kiln_strv_append(ignored, text);
+        kiln_strv_append(ignored, text);
 }
 
 static int order_of(const struct kiln_difference *d)

@@ -89,8 +89,8 @@ struct kiln_compare_options {
 
 /* Two RPM files, read from their start. options may be NULL. c: its cache directory holds the sandbox's root
  * for a moment, its cancel_fd ends it. Returns 0 and a report of one pair, or a negative errno with *err:
- * BAD_INPUT (no RPM, or one whose header or payload cannot be read), REFUSED (no sandbox to be had), LIMIT,
- * CANCELLED, INFRA. */
+ * BAD_INPUT (no RPM, or headers that cannot be read; a payload that cannot be read is a difference), REFUSED
+ * (no sandbox to be had), LIMIT, CANCELLED, INFRA. */
 int kiln_compare_rpms(const struct kiln_context *c, int a, const char *a_name, int b, const char *b_name,
         const struct kiln_compare_options *options, struct kiln_compare_report **ret, struct kiln_error *err);
 
