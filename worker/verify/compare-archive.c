@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES ((size_t)64 << 10)
-#define UNPACKED_BYTES_MAX (UINT64_C(1) << 30) /* of one archive or compressed file */
+#define UNPACKED_BYTES_MAX (UINT64_C(256) << 20) /* of one archive or compressed file */
 #define MEMBERS_MAX 20000
 #define NAME_BYTES_MAX 4096
 

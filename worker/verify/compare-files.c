@@ -240,10 +240,16 @@ static bool attribute_same(
 bool compare_files_same(
         const struct compare_files *a, int i, const struct compare_files *b, int k, uint32_t tag)
 {
+        const struct kiln_rpm_value *va, *vb;
+
         for (size_t which = 0; which < ATTRIBUTES; which++)
-                if (attributes[which].tag == tag && !attribute_same(which, a, (uint32_t)i, b, (uint32_t)k))
-                        return false;
-        return true;
+                if (attributes[which].tag == tag)
+                        return attribute_same(which, a, (uint32_t)i, b, (uint32_t)k);
+        va = compare_header_find(a->header, tag);
+        vb = compare_header_find(b->header, tag);
+        if (!is_numbers(va) || !is_numbers(vb) || va->count != a->n || vb->count != b->n)
+                return va == vb;
+        return compare_value_number(va, (size_t)i) == compare_value_number(vb, (size_t)k);
 }
 
 static char *flags_text(uint64_t flags)

@@ -291,6 +291,7 @@ static const struct {
         {"payload device", offsetof(struct member, device), RPMTAG_FILERDEVS, false},
         {"payload owner", offsetof(struct member, owner), 0, false},
         {"payload group", offsetof(struct member, group), 0, false},
+        {"payload inode", offsetof(struct member, inode), RPMTAG_FILEINODES, false},
         {"payload links", offsetof(struct member, links), 0, false},
 };
 

@@ -78,8 +78,8 @@ KILN_DEFINE_CLEANUP(struct compare_files *, compare_files_free)
 /* Number of the file with this path, or -ENOENT. */
 int compare_files_find(const struct compare_files *f, const char *path);
 
-/* The tag's value is the same for file i of a and file k of b. Where a header lacks the tag: only if both do.
- */
+/* The tag's value (a string or number for each file) is the same for file i of a and file k of b. Where a
+ * header lacks the tag: only if both do. */
 bool compare_files_same(
         const struct compare_files *a, int i, const struct compare_files *b, int k, uint32_t tag);
 

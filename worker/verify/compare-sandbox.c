@@ -19,7 +19,6 @@
 #define WALL_S 1800
 #define MEMORY_BYTES (UINT64_C(2) << 30)
 #define MAPPED_BYTES (UINT64_C(1) << 30) /* beyond what the caller had mapped */
-#define DISK_BYTES (UINT64_C(8) << 30)
 #define OUTPUT_BYTES (UINT64_C(32) << 20)
 #define COMPARE_UID 1000 /* inside; any but 0: its root is read-only then */
 #define SPOOL "/spool"
@@ -197,11 +196,8 @@ static int run(const struct kiln_context *c, const struct kiln_idmap *idmap, int
         s.output_ctx = job;
         s.sys_none = true;
         s.cancel_fd = c->cancel_fd;
-        s.limits = (struct kiln_sandbox_limits){.wall_s = WALL_S,
-                .memory_bytes = MEMORY_BYTES,
-                .pids = 8,
-                .output_bytes = OUTPUT_BYTES,
-                .disk_bytes = DISK_BYTES};
+        s.limits = (struct kiln_sandbox_limits){
+                .wall_s = WALL_S, .memory_bytes = MEMORY_BYTES, .pids = 8, .output_bytes = OUTPUT_BYTES};
         if (kiln_sandbox_run(&s, &result, &e) < 0)
                 return kiln_error_from_sandbox(err, &e, DOING, job->a->name);
         return judge(&result, job->a->name, err);
