@@ -354,6 +354,81 @@ static void test_json(void **state)
         assert_int_equal(missing, 1);
 }
 
+/* Two files of envelopes; the first is always the same. Returns the level; *differs. */
+static enum kiln_compare_level envelopes(const char *python, bool ignore, bool *differs)
+{
+        const struct kiln_compare_options o = {.ignore_signature = ignore};
+        _cleanup_free_ char *script = kiln_asprintf(
+                "cat >env.py <<'END'\nimport base64, json\n"
+                "def c(j): return json.dumps(j, sort_keys=True, separators=(',', ':'))\n"
+                "s = [{'predicateType': t, 'predicate': {'buildDefinition': 1, 'runDetails': 1}, 'subject': "
+                "[{'digest': {'sha256': 'x', 'rpmHeaderSha256': 'h'}}]} for t in "
+                "('https://slsa.dev/provenance/v1', 't')]\n"
+                "def e(j): return {'payload': base64.b64encode(c(j).encode()).decode(), 'payloadType': 'p', "
+                "'signatures': [{'sig': 's'}]}\n"
+                "def w(n, l): open(n, 'w').write(''.join(x + '\\n' for x in l))\n"
+                "w('env.a', [c(e(j)) for j in s])\nl = [e(j) for j in s]\n%s\nEND\npython3 env.py",
+                python);
+        struct kiln_comparison c = {.name = kiln_strdup("x")};
+        enum kiln_compare_level level;
+
+        rpmmake_run(dir, script);
+        _cleanup_close_ int a = rpmmake_open(dir, "env.a"), b = rpmmake_open(dir, "env.b");
+        assert_int_equal(compare_documents(COMPARE_ENVELOPES, a, b, &o, &c, NULL), 0);
+        level = c.level;
+        *differs = c.differs;
+        if (!c.differs && level != KILN_SAME_FILE) /* what was set aside is said */
+                assert_non_null(c.ignored);
+        compare_clear(&c);
+        return level;
+}
+
+static void test_envelopes(void **state)
+{
+        static const struct {
+                const char *python;
+                enum kiln_compare_level level, ignoring;
+                bool differs, differs_ignoring;
+        } cases[] = {
+                {"w('env.b', map(c, l))", KILN_SAME_FILE, KILN_SAME_FILE, false, false},
+                {"s[0]['predicate']['runDetails'] = 2; w('env.b', map(c, map(e, s)))", KILN_SAME_CONTENT,
+                        KILN_SAME_CONTENT, false, false},
+                /* Of another predicate it is no detail of the run. */
+                {"s[1]['predicate']['runDetails'] = 2; w('env.b', map(c, map(e, s)))", KILN_DIFFERENT,
+                        KILN_DIFFERENT, true, true},
+                {"s[0]['predicate']['buildDefinition'] = 2; w('env.b', map(c, map(e, s)))", KILN_DIFFERENT,
+                        KILN_DIFFERENT, true, true},
+                {"l[0]['signatures'][0]['sig'] = 'z'; w('env.b', map(c, l))", KILN_SAME_CONTENT,
+                        KILN_SAME_CONTENT, true, false},
+                {"s[0]['subject'][0]['digest']['sha256'] = 'y'; w('env.b', map(c, map(e, s)))",
+                        KILN_DIFFERENT, KILN_SAME_CONTENT, true, false},
+                {"s[0]['subject'][0]['digest']['rpmHeaderSha256'] = 'y'; w('env.b', map(c, map(e, s)))",
+                        KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+                {"l[0]['payloadType'] = 'q'; w('env.b', map(c, l))", KILN_DIFFERENT, KILN_DIFFERENT, true,
+                        true},
+                {"l[0]['more'] = 1; w('env.b', map(c, l))", KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+                {"w('env.b', map(json.dumps, l))", KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+                {"w('env.b', map(c, l[::-1]))", KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+                {"w('env.b', map(c, l[:1]))", KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+                {"l[0]['payload'] = base64.b64encode(json.dumps(s[0]).encode()).decode(); w('env.b', map(c, "
+                 "l))",
+                        KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+                {"w('env.b', ['nonsense'])", KILN_DIFFERENT, KILN_DIFFERENT, true, true},
+        };
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
+                bool differs, differs_ignoring;
+                enum kiln_compare_level level = envelopes(cases[i].python, false, &differs),
+                                        ignoring = envelopes(cases[i].python, true, &differs_ignoring);
+
+                if (level != cases[i].level || ignoring != cases[i].ignoring || differs != cases[i].differs ||
+                        differs_ignoring != cases[i].differs_ignoring)
+                        fail_msg("%s: %s %d, ignoring signatures %s %d", cases[i].python,
+                                kiln_compare_level_name(level), differs, kiln_compare_level_name(ignoring),
+                                differs_ignoring);
+        }
+}
+
 /* ---- hostile --------------------------------------------------------------------------------- */
 
 static void test_not_an_rpm(void **state)
@@ -452,6 +527,7 @@ int main(void)
                 cmocka_unit_test(test_shallow),
                 cmocka_unit_test(test_clean_and_bounded),
                 cmocka_unit_test(test_json),
+                cmocka_unit_test(test_envelopes),
                 cmocka_unit_test(test_not_an_rpm),
                 cmocka_unit_test(test_output_of_the_sandbox),
                 cmocka_unit_test(test_many_differences),

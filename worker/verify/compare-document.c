@@ -120,6 +120,7 @@ struct statement {
         json_t *envelope, *statement;
         const char *type; /* predicate type; borrowed */
         bool used;
+        bool canonical; /* written as kiln writes envelopes */
 };
 
 struct statements {
@@ -156,6 +157,14 @@ static json_t *payload_parse(const json_t *envelope, const char *name)
         return j;
 }
 
+static bool is_canonical(const json_t *j, const char *text, size_t len)
+{
+        _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
+
+        kiln_json_canonical(j, &b);
+        return b.len == len && memcmp(b.data, text, len) == 0;
+}
+
 /* -EBADMSG: not one envelope a line. */
 static int statements_read(const struct kiln_buf *text, const char *name, struct statements *ret)
 {
@@ -170,6 +179,7 @@ static int statements_read(const struct kiln_buf *text, const char *name, struct
                 s = KILN_APPEND(ret->list, ret->n);
                 if (kiln_json_parse(at, (size_t)(end - at), name, &s->envelope, NULL) < 0)
                         return -EBADMSG;
+                s->canonical = is_canonical(s->envelope, at, (size_t)(end - at));
                 s->statement = payload_parse(s->envelope, name);
                 s->type = json_string_value(json_object_get(s->statement, "predicateType"));
                 if (!s->type)
@@ -195,6 +205,27 @@ static void forget_signed_digests(json_t *statement)
 
         json_array_foreach(subjects, i, subject)
                 json_object_del(json_object_get(subject, "digest"), "sha256");
+}
+
+/* What is neither payload nor signature, and what JSON does not show: the same in other words, or in another
+ * order. */
+static void envelope_compare(struct document *d, const struct statement *a, const struct statement *b)
+{
+        _cleanup_json_ json_t *x = json_copy(a->envelope), *y = json_copy(b->envelope);
+        _cleanup_free_ char *pointer = kiln_asprintf("%s envelope ", a->type);
+
+        if (json_equal(a->statement, b->statement) &&
+                !json_equal(json_object_get(x, "payload"), json_object_get(y, "payload")))
+                document_add(d, a->type, "", "", "the same statement in other bytes");
+        if (a->canonical != b->canonical)
+                document_add(d, a->type, a->canonical ? "canonical" : "not canonical",
+                        b->canonical ? "canonical" : "not canonical",
+                        "the way in which the envelope is written");
+        json_object_del(x, "payload");
+        json_object_del(y, "payload");
+        json_object_del(x, "signatures");
+        json_object_del(y, "signatures");
+        json_compare(d, pointer, x, y);
 }
 
 static void statement_compare(
@@ -257,6 +288,9 @@ static int envelopes_compare(struct document *d, const struct kiln_buf *a, const
                         continue;
                 }
                 other->used = true;
+                if ((size_t)(other - y.list) != i)
+                        document_add(d, x.list[i].type, "", "", "statements come in another order");
+                envelope_compare(d, &x.list[i], other);
                 signatures_compare(d, &x.list[i], other, o);
                 statement_compare(d, &x.list[i], other, o);
         }
