@@ -9,7 +9,7 @@ export KILN_CACHE
 diff() { # STATUS [OPTION...] A B: its output is in $work/said, its messages in $work/log
         local wanted=$1 got=0
         shift
-        "$kiln" diff "$@" >"$work/said" 2>"$work/log" || got=$?
+        KILN_CACHE=$work/cache "$kiln" diff "$@" >"$work/said" 2>"$work/log" || got=$?
         [ "$got" = "$wanted" ] || { printf '    kiln diff %s: %s, wanted %s\n' "$*" "$got" "$wanted"; sed 's/^/    /' "$work/log"; return 1; }
 }
 said() { grep -qF -e "$1" "$work/said" || { printf '    not said: %s\n' "$1"; sed 's/^/    /' "$work/said" | head -n 40; return 1; }; }
@@ -111,6 +111,6 @@ if [ -d "$data" ]; then
                 eval 'diff 3 "$data/signed.rpm" "$data/rpm-basic-v6-multiple-signatures.rpm" && grep -q "format 6" "$work/log"'
 fi
 
-left=$(find "$KILN_CACHE/build" -maxdepth 1 -name 'compare*' 2>/dev/null)
+left=$(ls -A "$work/cache/build")
 check "nothing is left behind" [ -z "$left" ]
 exit "$failed"
