@@ -62,10 +62,13 @@ core='"bash", "coreutils", "cpio", "diffutils", "file", "filesystem", "findutils
                 -e '/^core = /d' "$bootstrap/toolchain.toml" | sed "/^arch = /r /dev/fd/3" 3<<<"core = [$core]"
 } >"$work/config/toolchains/e2e.toml"
 
-# A cache that runs of one user share: with its layer, a build takes two seconds.
+# A cache that one script's runs share: with its layer, a build takes two seconds. Scripts run side by side, and each looks
+# for what its own runs left.
 shared_cache() {
-        mkdir -p "$top/.cache/e2e"
-        echo "$top/.cache/e2e"
+        local cache
+        cache=$top/.cache/e2e/$(basename "$0" .sh)
+        mkdir -p "$cache"
+        echo "$cache"
 }
 
 # The spec comes from standard input; further tags and sections after it replace nothing, so give what is needed.

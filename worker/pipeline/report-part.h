@@ -1,4 +1,4 @@
-/* What the files that make report.html share: reading JSON, and saying sizes and times. Private to them. */
+/* What the files that make pages share: reading JSON, and saying sizes and times. Private to them. */
 #pragma once
 
 #include "worker/base/buf.h"
@@ -13,6 +13,9 @@ const char *kiln_report_string(const json_t *j, const char *key);
  * absent. */
 uint64_t kiln_report_number(const json_t *j, const char *key);
 bool kiln_report_bool(const json_t *j, const char *key);
+
+/* Everything before the page's own content: policy, style, <body>. */
+void kiln_report_head(const char *title, struct kiln_buf *out);
 
 #define KILN_REPORT_TEXT 32
 void kiln_report_size(uint64_t bytes, char text[KILN_REPORT_TEXT]);  /* "1.2 MiB" */

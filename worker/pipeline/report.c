@@ -38,7 +38,7 @@ static const struct verdict *verdict_find(const char *name)
 }
 
 /* The policy lets nothing in but this page's one style sheet, by its digest. */
-static void put_head(const char *title, struct kiln_buf *out)
+void kiln_report_head(const char *title, struct kiln_buf *out)
 {
         struct kiln_digest d = kiln_digest_of(kiln_report_style, strlen(kiln_report_style));
         char base64[64];
@@ -393,7 +393,7 @@ int kiln_report_write(const json_t *result, const json_t *lock, const char *log_
         if (*nvr == '\0')
                 nvr = "Unknown package";
         title = kiln_asprintf("%s: %s - Kiln build report", nvr, kiln_report_string(result, "verdict"));
-        put_head(title, out);
+        kiln_report_head(title, out);
         put_header(result, v, nvr, out);
         kiln_html_format(out, "<main>\n");
         put_error(error, out);

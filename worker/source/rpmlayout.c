@@ -197,38 +197,50 @@ static size_t value_bytes(uint32_t type, uint32_t count, const unsigned char *da
         return (uint64_t)count * widths[type] <= avail ? (size_t)count * widths[type] : 0;
 }
 
-int kiln_rpm_value_find(const unsigned char *header, size_t bytes, uint32_t tag, struct kiln_rpm_value *ret)
+size_t kiln_rpm_value_count(const unsigned char *header)
 {
-        uint32_t entries = be32(header + 8), data_bytes = be32(header + 12);
+        return be32(header + 8);
+}
+
+int kiln_rpm_value_at(
+        const unsigned char *header, size_t bytes, size_t i, uint32_t *ret_tag, struct kiln_rpm_value *ret)
+{
+        uint32_t entries = be32(header + 8), data_bytes = be32(header + 12), offset;
         const unsigned char *index = header + INTRO_BYTES, *data = index + (size_t)entries * ENTRY_BYTES;
-        const unsigned char *hit = NULL;
+        const unsigned char *entry = index + i * ENTRY_BYTES;
         struct kiln_rpm_value v;
-        uint32_t offset;
 
-        if (INTRO_BYTES + (uint64_t)entries * ENTRY_BYTES + data_bytes != bytes)
+        if (INTRO_BYTES + (uint64_t)entries * ENTRY_BYTES + data_bytes != bytes || i >= entries)
                 return -EINVAL;
-        for (uint32_t i = 0; i < entries; i++) {
-                const unsigned char *entry = index + (size_t)i * ENTRY_BYTES;
-
-                if (be32(entry) != tag)
-                        continue;
-                if (hit)
-                        return -EINVAL;
-                hit = entry;
-        }
-        if (!hit)
-                return -ENOENT;
-        v.type = be32(hit + 4);
-        offset = be32(hit + 8);
-        v.count = be32(hit + 12);
+        v.type = be32(entry + 4);
+        offset = be32(entry + 8);
+        v.count = be32(entry + 12);
         if (offset >= data_bytes)
                 return -EINVAL;
         v.data = data + offset;
         v.bytes = value_bytes(v.type, v.count, v.data, data_bytes - offset);
         if (v.bytes == 0)
                 return -EINVAL;
+        *ret_tag = be32(entry);
         *ret = v;
         return 0;
+}
+
+int kiln_rpm_value_find(const unsigned char *header, size_t bytes, uint32_t tag, struct kiln_rpm_value *ret)
+{
+        uint32_t entries = be32(header + 8), data_bytes = be32(header + 12), found;
+        size_t hit = SIZE_MAX;
+
+        if (INTRO_BYTES + (uint64_t)entries * ENTRY_BYTES + data_bytes != bytes)
+                return -EINVAL;
+        for (size_t i = 0; i < entries; i++) {
+                if (be32(header + INTRO_BYTES + i * ENTRY_BYTES) != tag)
+                        continue;
+                if (hit != SIZE_MAX)
+                        return -EINVAL;
+                hit = i;
+        }
+        return hit == SIZE_MAX ? -ENOENT : kiln_rpm_value_at(header, bytes, hit, &found, ret);
 }
 
 int kiln_rpm_value_number(const struct kiln_rpm_value *v, uint64_t *ret)

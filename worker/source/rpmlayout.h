@@ -35,5 +35,11 @@ struct kiln_rpm_value {
 /* 0, -ENOENT, or -EINVAL when the tag stands there twice, lies outside the data or is not ended. */
 int kiln_rpm_value_find(const unsigned char *header, size_t bytes, uint32_t tag, struct kiln_rpm_value *ret);
 
+/* Number of tags, and the tag and value of entry i below that. -EINVAL as above (a second entry of a tag is
+ * no error here). `bytes` as in the layout. */
+size_t kiln_rpm_value_count(const unsigned char *header);
+int kiln_rpm_value_at(
+        const unsigned char *header, size_t bytes, size_t i, uint32_t *ret_tag, struct kiln_rpm_value *ret);
+
 /* The value as one number (INT32 or INT64 with count 1), else -EINVAL. */
 int kiln_rpm_value_number(const struct kiln_rpm_value *v, uint64_t *ret);
