@@ -27,7 +27,7 @@ END
 } | srpm plain)
 
 verdict "a build with an arch tag" 0 OK '' "$plain" --arch-tag x86_64_v3
-is "its packages have the tag, noarch ones and the source do not" "plain-1-1.src.rpm plain-1-1.x86_64_v3.rpm plain-data-1-1.noarch.rpm" \
+is "its packages have the tag, noarch ones do not" "plain-1-1.src.rpm plain-1-1.x86_64_v3.rpm plain-data-1-1.noarch.rpm" \
         "$(cd "$last_out" && echo *.rpm)"
 is "the header says it as well" x86_64_v3 "$(rpm -qp --nosignature --qf '%{ARCH}' "$last_out/plain-1-1.x86_64_v3.rpm")"
 check "the tag's flags have the level" \
@@ -56,4 +56,20 @@ sub=$({
 verdict "a config.sub that does not know the tag fails" 1 BUILD_FAILED '%build failed' "$sub" --arch-tag x86_64_v3
 check "and it says that the tag is why" grep -q 'config.sub.* x86_64_v3.*without --arch-tag' "$work/log"
 verdict "without an arch tag it does not" 0 OK '' "$sub"
+
+# The same with a compiler: a package that builds with the tag, and one whose configure asks config.sub.
+if [ "${KILN_FULL:-0}" = 1 ]; then
+        KILN_CACHE=$(dirname "$bootstrap") # has the tarballs
+        plain=$("$top/tests/data/packages/make-srpm" bzip2 "$work/corpus") || exit 1
+        sub=$("$top/tests/data/packages/make-srpm" hello "$work/corpus") || exit 1
+        KILN_CACHE=$work/cache
+        mkdir "$KILN_CACHE"
+        ln -s "$bootstrap" "$KILN_CACHE/bootstrap"
+        verdict "a real package with an arch tag" 0 OK '' "$plain" -t bootstrap --arch-tag x86_64_v3
+        is "its packages have the tag, the source package too" "1 noarch 7 x86_64_v3" \
+                "$(rpm -qp --nosignature --qf '%{ARCH}\n' "$last_out"/*.rpm | sort | uniq -c | xargs)"
+        is "and no finding" '[]' "$(jq -c '[.findings[]?.id]' "$last_out/result.json")"
+        verdict "a real configure with an arch tag" 1 BUILD_FAILED '%build failed' "$sub" -t bootstrap --arch-tag x86_64_v3
+        check "is explained" grep -q 'config.sub.* x86_64_v3.*without --arch-tag' "$work/log"
+fi
 exit $failed
