@@ -47,8 +47,7 @@ one() { # NAME
         # An ordinary user's run is compared with root's; building twice once is enough.
         [ "${KILN_ONCE:-0}" = 1 ] || {
                 KILN_CACHE=$work/cache rebuild "$srpm" "$work/$1.2" "${options[@]}" &&
-                        fingerprint "$work/$1.2" | diff "$work/$1.fingerprint" - &&
-                        rm -r "$work/$1.2"
+                        fingerprint "$work/$1.2" | diff "$work/$1.fingerprint" -
         }
 }
 
