@@ -64,8 +64,9 @@ mkdir -p "$work"
 : >"$KILN_FINGERPRINTS"
 
 "$kiln" toolchain bootstrap
-[ ! -d "$work/cache" ] || KILN_CACHE=$work/cache "$kiln" cache gc -q --quota 0
-fresh_cache "$work/cache" >"$work/cache.log"
+# gc can remove what belongs to mapped ids; what a killed build left there the next one removes.
+[ ! -d "$work/cache" ] || { KILN_CACHE=$work/cache "$kiln" cache gc -q --quota 0 && rm -rf "$work/cache"; } >/dev/null 2>&1 || true
+fresh_cache "$work/cache" >/dev/null
 for name in $names; do rm -rf "$work/$name".*; done
 xargs -n 1 -P "$(nproc)" bash "$0" <<<"$names" || true
 for name in $names; do
