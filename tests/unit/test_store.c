@@ -2,6 +2,7 @@
 #include "tests/unit/storehelp.h"
 
 #include "worker/base/clock.h"
+#include "worker/buildroot/store_private.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -40,6 +41,23 @@ static void test_add_from_fd(void **state)
         assert_false(is_stored(f, &right));
         assert_int_equal(kiln_store_add(f->store, fd, "in", &right, &d, &err), 0);
         assert_true(is_stored(f, &right));
+}
+
+/* A partial is read-only for the last moment before it is renamed: another process must wait for it, and one
+ * that a killed process left like that is taken over. Only an ordinary user notices: root opens it all the
+ * same. */
+static void test_read_only_partial(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_close_ int other = store_partial_open(f->store, "part"), fd = -1;
+
+        assert_true(other >= 0);
+        assert_int_equal(fchmod(other, 0444), 0);
+        assert_int_equal(store_partial_open(f->store, "part"), -EWOULDBLOCK);
+        kiln_closep(&other);
+        fd = store_partial_open(f->store, "part");
+        assert_true(fd >= 0);
+        assert_int_equal(kiln_fd_write(fd, "x", 1), 0);
 }
 
 static void test_empty_file(void **state)
@@ -242,6 +260,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_add_and_find, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_add_from_fd, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_read_only_partial, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_empty_file, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_damage_is_found, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_kill_while_adding, fixture_setup, fixture_teardown),

@@ -79,6 +79,11 @@ void kiln_build_set_epoch(struct kiln_build *b, int64_t epoch_s);
 int kiln_build_source(
         struct kiln_build *b, const struct kiln_root *root, struct kiln_rpm **ret, struct kiln_error *err);
 
+/* Conditions of the spec that name the arch and not the arch tag, so that the tag takes another branch: how
+ * many, and the first one's line. 0 and 0 without an arch tag. */
+int kiln_build_arch_conditions(
+        struct kiln_build *b, unsigned *ret_n, unsigned *ret_first, struct kiln_error *err);
+
 /* One round of %generate_buildrequires (rpmbuild -br; --noprep from the second on). *ret_requires: all that
  * is now asked for, when something is missing, else NULL. */
 int kiln_build_generate(

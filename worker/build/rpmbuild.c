@@ -2,6 +2,7 @@
  * built. */
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
+#include "worker/build/archtag.h"
 #include "worker/build/build_private.h"
 #include "worker/build/command.h"
 
@@ -15,6 +16,7 @@
 
 /* rpmbuild's exit status when BuildRequires are missing (RPMRC of rpmbuild(8), -br). */
 #define RPMBUILD_MISSING 11
+#define SPEC_MAX_BYTES (16U << 20)
 
 struct unpack_job {
         struct kiln_source_job source;
@@ -117,8 +119,8 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
 static int rpmbuild_failed(struct kiln_build *b, enum kiln_verdict verdict, const char *doing, int status,
         struct kiln_error *err)
 {
-        const struct transcript *t = &b->transcript;
-        const char *section = t->section[0] ? t->section : NULL;
+        struct transcript *t = &b->transcript;
+        const char *section = t->section[0] ? t->section : NULL, *tag = b->params->arch_tag;
 
         if (section && t->command[0])
                 kiln_error_set(err, verdict, 0, doing, b->spec, "%s failed: %s%s%s%s", section, t->command,
@@ -127,7 +129,13 @@ static int rpmbuild_failed(struct kiln_build *b, enum kiln_verdict verdict, cons
                 kiln_error_set(err, verdict, 0, doing, b->spec, "%s", t->error);
         else
                 kiln_error_set(err, verdict, 0, doing, b->spec, "rpmbuild ended with status %d", status);
-        kiln_error_advise(err, "build.log.zst has it all; `kiln shell` opens the same build root.");
+        if (tag && tag[0]) {
+                _cleanup_free_ char *advice = arch_tag_advice(tag, kiln_buf_str(&t->tail));
+
+                kiln_error_advise(err, "%s", advice);
+        } else {
+                kiln_error_advise(err, "build.log.zst has it all; `kiln shell` opens the same build root.");
+        }
         return -EIO;
 }
 
@@ -169,20 +177,38 @@ int kiln_build_source(
         if (r < 0)
                 return r;
         if (status != 0) {
-                const char *said = b->transcript.error;
-
                 rpmbuild_failed(b, KILN_BUILD_FAILED, "parsing", status, err);
                 kiln_error_advise(err,
                         "The rpmbuild of toolchain %s says so. Define a macro it lacks with --define, change the "
                         "spec with --overlay, or build against what it was written for with -t.",
                         b->params->toolchain->name);
-                if (strstr(said, "rchitecture"))
-                        kiln_error_advise(err, "ExclusiveArch and %%ifarch compare with the arch tag: build "
-                                               "without --arch-tag, with x86_64 "
-                                               "and the level's flags.");
                 return -EIO;
         }
         return find_output(b, "SRPMS", ".src.rpm", ret, err);
+}
+
+int kiln_build_arch_conditions(
+        struct kiln_build *b, unsigned *ret_n, unsigned *ret_first, struct kiln_error *err)
+{
+        const char *tag = b->params->arch_tag;
+        _cleanup_close_ int dir_fd = -1, specs_fd = -1, fd = -1;
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        struct stat st;
+        int r;
+
+        *ret_n = *ret_first = 0;
+        if (!tag || !tag[0])
+                return 0;
+        dir_fd = openat(b->home_fd, "build", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        specs_fd = dir_fd < 0 ? -1 : openat(dir_fd, "SPECS", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        fd = specs_fd < 0 ? -1 : openat(specs_fd, b->spec, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return kiln_error_set(err, KILN_BUILD_FAILED, 0, "reading", b->spec, "not a regular file");
+        r = kiln_fd_read(fd, SPEC_MAX_BYTES, &text);
+        if (r < 0)
+                return kiln_error_set(err, KILN_BUILD_FAILED, -r, "reading", b->spec, "the spec");
+        *ret_n = arch_tag_conditions(text.data ? text.data : "", text.len, b->params->arch, tag, ret_first);
+        return 0;
 }
 
 char *kiln_dependency_format(const struct kiln_rpm_dependency *d)

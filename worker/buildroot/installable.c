@@ -42,6 +42,16 @@ static Offset add_dependencies(
         return to;
 }
 
+/* A package tagged with a level of the toolchain's arch ("x86_64_v3") installs where that level is set; the
+ * toolchain itself need not know the tag. */
+static const char *arch_of(const struct kiln_pool *p, const struct kiln_rpm *rpm)
+{
+        const char *arch = p->toolchain->arch;
+        size_t n = strlen(arch);
+
+        return strncmp(rpm->arch, arch, n) == 0 && strncmp(rpm->arch + n, "_v", 2) == 0 ? arch : rpm->arch;
+}
+
 static Id add_package(struct kiln_pool *p, const struct kiln_rpm *rpm)
 {
         Id id = repo_add_solvable(p->virtual);
@@ -53,7 +63,7 @@ static Id add_package(struct kiln_pool *p, const struct kiln_rpm *rpm)
                       : kiln_asprintf("%s-%s", rpm->version, rpm->release);
         s->name = pool_str2id(p->pool, rpm->name, 1);
         s->evr = pool_str2id(p->pool, evr, 1);
-        s->arch = pool_str2id(p->pool, rpm->arch, 1);
+        s->arch = pool_str2id(p->pool, arch_of(p, rpm), 1);
         s->dep_provides = add_dependencies(p, rpm->provides, rpm->n_provides, 0);
         for (size_t i = 0; i < rpm->n_files; i++)
                 s->dep_provides =

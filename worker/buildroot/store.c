@@ -201,25 +201,48 @@ int kiln_store_find_verified(struct kiln_store *s, const struct kiln_digest *d, 
         return 0;
 }
 
+/* Locks an open partial. 1; 0 when its last owner finished (renamed it) or a collector removed it between
+ * open and lock; -EWOULDBLOCK when another process works on it. */
+static int partial_lock(struct kiln_store *s, int fd, const char *name)
+{
+        struct stat mine, there;
+        int r = lock_file(fd, LOCK_EX | LOCK_NB);
+
+        if (r < 0)
+                return r;
+        if (fstat(fd, &mine) < 0)
+                return -errno;
+        return fstatat(s->partial_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+               mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+}
+
+/* A partial that is read-only already: store_partial_commit() is about to rename it, or was killed just then.
+ */
+static int partial_make_writable(struct kiln_store *s, const char *name)
+{
+        _cleanup_close_ int fd = openat(s->partial_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        int r;
+
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        r = partial_lock(s, fd, name);
+        if (r <= 0)
+                return r;
+        return fchmod(fd, 0600) < 0 ? -errno : 0;
+}
+
 int store_partial_open(struct kiln_store *s, const char *name)
 {
         for (int tries = 0; tries < REOPEN_MAX; tries++) {
                 _cleanup_close_ int fd =
                         openat(s->partial_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-                struct stat mine, there;
-                int r;
+                int r = fd < 0 ? -errno : partial_lock(s, fd, name);
 
-                if (fd < 0)
-                        return -errno;
-                r = lock_file(fd, LOCK_EX | LOCK_NB);
+                if (r == -EACCES)
+                        r = partial_make_writable(s, name);
                 if (r < 0)
                         return r;
-                /* Its last owner may have finished (renamed) or a collector removed it between open and
-                 * lock. */
-                if (fstat(fd, &mine) < 0)
-                        return -errno;
-                if (fstatat(s->partial_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-                        mine.st_ino == there.st_ino && mine.st_dev == there.st_dev)
+                if (r > 0)
                         return TAKE_FD(fd);
         }
         return -EWOULDBLOCK;

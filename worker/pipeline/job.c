@@ -195,6 +195,35 @@ static void limits_from_request(struct kiln_job *j)
         }
 }
 
+/* rpm compares ExclusiveArch and ExcludeArch with what packages are tagged with. */
+static int check_arch(const struct kiln_job *j, const struct kiln_rpm *srpm, struct kiln_error *err)
+{
+        const Kiln__V1__Build *b = j->request->build;
+        bool tagged = b->arch_tag && b->arch_tag[0];
+        int r = kiln_srpm_check_arch(srpm, tagged ? b->arch_tag : b->arch, err);
+
+        if (r < 0 && tagged)
+                kiln_error_advise(err,
+                        "ExclusiveArch and ExcludeArch are compared with the arch tag: build without "
+                        "--arch-tag, for %s packages with the level's flags.",
+                        b->arch);
+        return r;
+}
+
+/* %ifarch compares with the tag as well, and nobody would notice. */
+static int note_conditions(struct kiln_job *j, struct kiln_error *err)
+{
+        unsigned n, first;
+        int r = kiln_build_arch_conditions(j->build, &n, &first, err);
+
+        if (r == 0 && n > 0)
+                record_finding(j->record, true, "arch-tag.ifarch", j->srpm->nvr,
+                        "%u condition%s of its spec (the first in line %u) name%s %s: with the arch tag %s "
+                        "the other branch is taken",
+                        n, n == 1 ? "" : "s", first, n == 1 ? "s" : "", j->params.arch, j->params.arch_tag);
+        return r;
+}
+
 static void params_from_request(struct kiln_job *j)
 {
         const Kiln__V1__Build *b = j->request->build;
@@ -280,7 +309,7 @@ int kiln_job_open(const struct kiln_context *c, const Kiln__V1__BuildRequest *re
                 record_finding(j->record, false, "source.unknown-key", b->source->name,
                         "is signed by key %s, which neither the toolchain nor the request knows",
                         j->srpm->signer);
-        r = kiln_srpm_check_arch(j->srpm, b->arch, err);
+        r = check_arch(j, j->srpm, err);
         if (r < 0)
                 return r;
         params_from_request(j);
@@ -439,9 +468,11 @@ static int parse_source(struct kiln_job *j, struct kiln_error *err)
          * bytes. */
         if (j->params.source_date_epoch_s < 0 && j->srpm->changelog_time_s <= 0)
                 kiln_build_set_epoch(j->build, j->srpm->build_time_s);
-        r = kiln_build_source(j->build, &j->root, &j->parsed, err);
+        r = note_conditions(j, err);
         if (r == 0)
-                r = kiln_srpm_check_arch(j->parsed, j->params.arch, err);
+                r = kiln_build_source(j->build, &j->root, &j->parsed, err);
+        if (r == 0)
+                r = check_arch(j, j->parsed, err);
         if (r == 0) {
                 j->epoch_s = j->parsed->build_time_s;
                 record_result(j->record)->source_date_epoch_s = j->epoch_s;
