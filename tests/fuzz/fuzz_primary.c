@@ -1,0 +1,44 @@
+/* primary.xml of arbitrary bytes, uncompressed: refused, or turned into the canonical form that libsolv reads
+ * back. */
+#include "worker/buildroot/lock.h"
+#include "worker/buildroot/solvcache.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_buf_ struct kiln_buf canonical = KILN_BUF_INIT;
+        size_t left_out;
+        FILE *f = size ? fmemopen((void *)(uintptr_t)data, size, "r") : NULL;
+        Pool *pool;
+        Solvable *s;
+        Repo *repo;
+        Id p;
+
+        if (!f)
+                return 0;
+        if (solvcache_convert(f, "fuzz", &canonical, &left_out, &err) == 0) {
+                pool = pool_create();
+                pool_setdisttype(pool, DISTTYPE_RPM);
+                repo = repo_create(pool, "fuzz");
+                if (solvcache_parse(&canonical, repo) != 0)
+                        abort();
+                FOR_REPO_SOLVABLES(repo, p, s)
+                {
+                        const char *location = solvable_get_location(s, NULL);
+
+                        if (!location || !kiln_location_is_safe(location))
+                                abort();
+                }
+                pool_addfileprovides(pool);
+                pool_createwhatprovides(pool);
+                pool_free(pool);
+        }
+        fclose(f);
+        return 0;
+}
