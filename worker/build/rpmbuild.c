@@ -121,7 +121,10 @@ static int rpmbuild_failed(struct kiln_build *b, enum kiln_verdict verdict, cons
 {
         struct transcript *t = &b->transcript;
         const char *section = t->section[0] ? t->section : NULL, *tag = b->params->arch_tag;
+        int r = build_check_room(b, doing, b->spec, err);
 
+        if (r < 0)
+                return r;
         if (section && t->command[0])
                 kiln_error_set(err, verdict, 0, doing, b->spec, "%s failed: %s%s%s%s", section, t->command,
                         t->error[0] ? " (" : "", t->error, t->error[0] ? ")" : "");
