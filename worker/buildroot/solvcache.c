@@ -21,23 +21,57 @@
 
 /* Goes up when what is kept of a package changes. */
 #define SOLVCACHE_FORMAT 1
-/* Uncompressed; Fedora's primary is 0.2 GiB, its filelists 0.9 GiB. */
+/* Uncompressed; Fedora's primary is 0.2 GiB (and becomes half of that in memory), its filelists 0.9 GiB. */
+#define PRIMARY_BYTES_MAX (UINT64_C(1) << 30)
 #define OPEN_BYTES_MAX (UINT64_C(8) << 30)
-#define PACKAGES_MAX 2000000
+#define PACKAGES_MAX 1000000
+#define TOKEN_BYTES_MAX (1 << 20) /* of one tag, or of the text between two */
+/* Open at once in one of those: rich dependencies are parsed by recursion, descriptions just have some. */
+#define XML_PARENTHESES_MAX 1000
 
 /* ---- bounded decompression */
 
 struct bounded {
         FILE *inner;
         uint64_t left;
+        /* of the XML so far */
+        size_t token_bytes;
+        unsigned depth, matched, packages;
 };
+
+/* What expat and libsolv would keep in memory or follow by recursion: false when it is more than any
+ * repository has. */
+static bool bounded_look(struct bounded *b, const char *data, size_t n)
+{
+        static const char package[] = "<package ";
+
+        for (size_t i = 0; i < n; i++) {
+                char c = data[i];
+
+                b->matched = c == package[b->matched] ? b->matched + 1 : c == '<';
+                if (b->matched == sizeof(package) - 1) {
+                        b->matched = 0;
+                        if (++b->packages > PACKAGES_MAX)
+                                return false;
+                }
+                if (c == '<')
+                        b->token_bytes = b->depth = 0;
+                else if (++b->token_bytes > TOKEN_BYTES_MAX)
+                        return false;
+                if (c == '(' && ++b->depth > XML_PARENTHESES_MAX)
+                        return false;
+                if (c == ')' && b->depth > 0)
+                        b->depth--;
+        }
+        return true;
+}
 
 static ssize_t bounded_read(void *cookie, char *data, size_t size)
 {
         struct bounded *b = cookie;
         size_t n = fread(data, 1, size, b->inner);
 
-        if (n > b->left) {
+        if (n > b->left || !bounded_look(b, data, n)) {
                 errno = EFBIG;
                 return -1;
         }
@@ -309,7 +343,7 @@ int solvcache_convert(
         rc = repo_add_rpmmd(repo, primary, NULL, 0);
         if (rc != 0 || ferror(primary) || repo->nsolvables > PACKAGES_MAX) {
                 kiln_error_set(err, KILN_INFRA, 0, "reading the primary metadata of repository", id, "%s",
-                        rc != 0 ? pool_errstr(parsed) : "larger than repomd.xml says, or damaged");
+                        rc != 0 ? pool_errstr(parsed) : "larger than it may be, or damaged");
                 pool_free(parsed);
                 return -EBADMSG;
         }
@@ -326,12 +360,14 @@ static int cache_make(const struct kiln_context *c, struct kiln_store *s, const 
 {
         _cleanup_close_ int fd = -1;
         size_t left_out = 0;
+        uint64_t max = m->repomd.primary.open_size_bytes;
         FILE *f = NULL;
         int rc = metadata_fetch(m, s, &m->repomd.primary, "primary", &fd, err);
 
+        max = max && max < PRIMARY_BYTES_MAX ? max : PRIMARY_BYTES_MAX;
         if (rc == 0)
-                rc = solvcache_open_bounded(fd, kiln_path_base(m->repomd.primary.location),
-                        m->repomd.primary.open_size_bytes, &f, m->repository->id, err);
+                rc = solvcache_open_bounded(
+                        fd, kiln_path_base(m->repomd.primary.location), max, &f, m->repository->id, err);
         if (rc < 0)
                 return rc;
         rc = solvcache_convert(f, m->repository->id, out, &left_out, err);
