@@ -112,7 +112,9 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         run.s.argv = (const char *const *)argv;
         if (b->params->observe)
                 build_run_observe(b, &run);
-        return build_run_go(b, &run, doing, b->spec, ret_status, err);
+        r = build_run_go(b, &run, doing, b->spec, ret_status, err);
+        /* Also after a success: a script that goes on without a file it could not write makes other packages. */
+        return r < 0 ? r : build_check_room(b, doing, b->spec, err);
 }
 
 /* Verdict and words for an rpmbuild that failed. */
@@ -121,10 +123,7 @@ static int rpmbuild_failed(struct kiln_build *b, enum kiln_verdict verdict, cons
 {
         struct transcript *t = &b->transcript;
         const char *section = t->section[0] ? t->section : NULL, *tag = b->params->arch_tag;
-        int r = build_check_room(b, doing, b->spec, err);
 
-        if (r < 0)
-                return r;
         if (section && t->command[0])
                 kiln_error_set(err, verdict, 0, doing, b->spec, "%s failed: %s%s%s%s", section, t->command,
                         t->error[0] ? " (" : "", t->error, t->error[0] ? ")" : "");

@@ -90,15 +90,16 @@ static int run_inside(struct layer_job *j, struct kiln_sandbox *s, const char *d
         if (result.how == KILN_SANDBOX_LIMITED)
                 return kiln_error_set(err, KILN_LIMIT, 0, doing, j->what, "%s limit of %llu reached",
                         kiln_sandbox_limit_name(result.limit), (unsigned long long)result.limit_value);
+        /* Also after a success: a scriptlet may have gone on without a file it could not write. */
+        if (no_room(j, s->upper_fd)) {
+                r = kiln_error_set(err, KILN_INFRA, ENOSPC, doing, j->what, "no room left below %s",
+                        j->context->cache_dir);
+                kiln_error_advise(err, "Free some space there, for instance with `kiln cache gc --quota "
+                                       "10G`, and run the same "
+                                       "command again.");
+                return r;
+        }
         if (result.how != KILN_SANDBOX_EXITED || result.status != 0) {
-                if (no_room(j, s->upper_fd)) {
-                        r = kiln_error_set(err, KILN_INFRA, ENOSPC, doing, j->what, "no room left below %s",
-                                j->context->cache_dir);
-                        kiln_error_advise(err,
-                                "Free some space there, for instance with `kiln cache gc --quota "
-                                "10G`, and run the same command again.");
-                        return r;
-                }
                 kiln_error_set(err, KILN_BAD_INPUT, 0, doing, j->what, "%s %d; its last words:\n%s",
                         result.how == KILN_SANDBOX_EXITED ? "exit status" : "killed by signal", result.status,
                         kiln_buf_str(&j->tail));
