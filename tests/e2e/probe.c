@@ -2,7 +2,8 @@
  * printed but "ok N": N checks went well. Static, so that it needs nothing of the root. tests/e2e/sandbox.sh
  * starts it.
  *
- * Usage: probe PROFILE UID CPUS RELEASE NAMESPACES...   NAMESPACES: the outside's "pid:[4026531836]" and so
+ * Usage: probe calls PROFILE      only the system calls
+ *        probe PROFILE UID CPUS RELEASE NAMESPACES...   NAMESPACES: the outside's "pid:[4026531836]" and so
  * on. */
 #include <dirent.h>
 #include <errno.h>
@@ -351,6 +352,11 @@ static void probe_view(unsigned cpus, const char *release)
 
 int main(int argc, char **argv)
 {
+        if (argc == 3 && strcmp(argv[1], "calls") == 0) { /* in a build, which has other processes and mounts */
+                probe_calls(argv[2]);
+                printf("%s %u\n", failures ? "failed" : "ok", failures ? failures : checks);
+                return failures != 0;
+        }
         if (argc < 5)
                 return 2;
         unsigned uid = (unsigned)atoi(argv[2]);
