@@ -21,7 +21,7 @@ sample() { # HOW-MANY
 stages=(fetch source solve root buildreqs prep build install check package isa attest publish)
 file=$({
         head_of faults 'BuildRequires: bzip2'
-        printf '%%prep\ntrue\n%%generate_buildrequires\necho "bzip2 >= 0"\n%%build\nyes x | head -c 3000000 >big || : goes on\nsleep 0.1\n'
+        printf '%%prep\ntrue\n%%generate_buildrequires\necho "bzip2 >= 0"\n%%build\nyes x | head -c 3000000 >big || :\nsleep 0.1\n'
         printf '%%install\nmkdir -p %%{buildroot}/usr/share/faults\ncp big %%{buildroot}/usr/share/faults/\n%%check\nls /usr/bin/bzip2\n'
         printf '%%files\n/usr/share/faults\n'
         tail_of
