@@ -9,7 +9,7 @@ export KILN_CACHE
 probe=$(dirname "$kiln")/../../tests/e2e/probe
 seed=${KILN_SEED:-1}
 RANDOM=$seed
-many=$([ "${KILN_FULL:-0}" = 1 ] && echo 120 || echo 10)
+many=$([ "${KILN_FULL:-0}" = 1 ] && echo 120 || echo 6)
 mounts >"$work/mounts"
 # What may not change outside: names that the packages below try to make.
 hit=$work/hit
@@ -105,8 +105,7 @@ echo data >%{buildroot}/usr/share/tool/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/file
 ln -s /etc/shadow %{buildroot}/usr/share/tool/absolute
 ln -s ../../../../../../../../etc/shadow %{buildroot}/usr/share/tool/up
 ln -s /no/such/thing %{buildroot}/usr/share/tool/dangling
-ln -s loop %{buildroot}/usr/share/tool/loop
-touch "%{buildroot}/usr/share/tool/ -rf x" %{buildroot}/usr/share/tool/$(printf '\377\376')
+touch "%{buildroot}/usr/share/tool/ -rf x" %{buildroot}/usr/share/tool/$(printf 'x\342\200\256y') "%{buildroot}/usr/share/tool/"'$(touch hit)'
 %post
 exec >/usr/share/tool/report 2>&1
 found() { echo "FOUND $*"; }
