@@ -148,7 +148,10 @@ repository() { # NAME [CHANGE...]
                 printf '\n[[repository]]\nid = "evil"\nuri = "kiln:evil"\nbase-urls = ["file://%s"]\nunsigned-packages = true\n' "$dir"
         } >"$work/config/toolchains/$name.toml"
 }
-provided=(header "b'$requirement'" "b'/usr/bin/bash' + b'\\0' * $((${#requirement} - 13))")
+# What it requires is replaced by what there is. Another letter makes another package, which the store does not have yet.
+provided() { # LETTER
+        echo "b'(bash or ' + b'$1' * $((${#requirement} - 10)) + b')'"
+}
 # The file list of repomd.xml says what primary is: the lie is told consistently.
 republish() { # DIRECTORY
         python3 - "$1/repodata" <<'END'
@@ -168,22 +171,22 @@ part = re.sub(r"<open-size>\d+", f"<open-size>{size}", part)
 open(d + "/repomd.xml", "w").write(text[:i] + part + text[j:])
 END
 }
-repository plain "${provided[@]}"
+repository plain header "b'$requirement'" "$(provided x)"
 verdict "a scriptlet that tries everything reaches nothing" 0 OK '' "$wants" -t plain
 check "  and ran to its end" grep -q '^done' <(zstd -dc "$last_out/build.log.zst")
 repository needy
 verdict "BAD_INPUT: a package whose dependency nobody has" 3 BAD_INPUT 'aaaa\(aaaa' "$wants" -t needy
-repository up "${provided[@]}" payload "b'./usr/share/tool/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/file'" "b'./../../../../../../../../../../../../../../../tmp/hit/file'[:58]"
+repository up header "b'$requirement'" "$(provided x)" payload "b'./usr/share/tool/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/file'" "b'./../../../../../../../../../../../../../../../tmp/hit/file'[:58]"
 verdict "a package whose payload leaves the root is not built with" 3 BAD_INPUT 'tool' "$wants" -t up
-repository changed "${provided[@]}"
+repository changed header "b'$requirement'" "$(provided y)"
 printf 'X' | dd of="$work/repos/changed/tool.rpm" bs=1 seek=$(($(bytes "$work/repos/changed/tool.rpm") - 300)) conv=notrunc status=none
 verdict "INFRA: a package that is not what the metadata says" 4 INFRA 'SHA-256' "$wants" -t changed
-repository short "${provided[@]}"
+repository short header "b'$requirement'" "$(provided z)"
 truncate -s -200 "$work/repos/short/tool.rpm"
 verdict "INFRA: a truncated package" 4 INFRA 'tool' "$wants" -t short
 createrepo_c -q --no-database --simple-md-filenames --general-compress-type gz "$work/repos/short" >/dev/null 2>&1
 verdict "INFRA: a truncated package that the metadata believes in" 4 INFRA 'tool' "$wants" -t short
-repository unsigned "${provided[@]}"
+repository unsigned header "b'$requirement'" "$(provided x)"
 sed -i '/id = "evil"/,$ s/^unsigned-packages = true/local-keys = ["kiln-local.asc"]/' "$work/config/toolchains/unsigned.toml"
 verdict "INFRA: a package without a signature where there must be one" 4 INFRA 'sign' "$wants" -t unsigned
 
