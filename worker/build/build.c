@@ -107,11 +107,6 @@ void kiln_build_set_epoch(struct kiln_build *b, int64_t epoch_s)
         b->epoch_s = epoch_s;
 }
 
-char *kiln_build_directory(const struct kiln_build *b)
-{
-        return kiln_asprintf("%s/build/%s", b->context->cache_dir, b->name);
-}
-
 const struct kiln_build_usage *kiln_build_usage(const struct kiln_build *b)
 {
         return &b->usage;

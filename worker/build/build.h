@@ -107,11 +107,9 @@ void kiln_built_free(struct kiln_built *built, size_t n);
 int kiln_build_inspect(struct kiln_build *b, const struct kiln_root *root, int (*entry)(void *arg), void *arg,
         int out_fd, int *ret_status, struct kiln_error *err);
 
-/* The scratch directory's path, for what must go with it; the caller's. */
-char *kiln_build_directory(const struct kiln_build *b);
-
 const struct kiln_build_usage *kiln_build_usage(const struct kiln_build *b);
-/* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete: false when some were lost. sandbox/observe.h says what is not seen. */
+/* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete: false
+ * when some were lost. sandbox/observe.h says what is not seen. */
 char **kiln_build_opened(const struct kiln_build *b, bool *ret_complete);
 const char *kiln_build_tail(const struct kiln_build *b); /* the last lines that were printed */
 
