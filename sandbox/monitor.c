@@ -4,12 +4,14 @@
  * the sandbox's user namespace with two capabilities there: taking it over would give little more than an
  * installing package has anyway. Killing it kills PID 1, and so everything. */
 #include "sandbox/caps.h"
+#include "sandbox/deleted.h"
 #include "sandbox/idmap.h"
 #include "sandbox/notify.h"
 #include "sandbox/setup.h"
 #include "sandbox/tree.h"
 #include "sandbox/util.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,11 +19,12 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-/* Measures the upper directory (and disk_fd) for the disk limit. Needs the user namespace's DAC_OVERRIDE to
- * see everything, and time to walk, so it is a process of its own. */
+/* Measures the upper directory (and disk_fd) for the disk limit, and what is deleted there but still open.
+ * Needs the user namespace's DAC_OVERRIDE to see everything, SYS_PTRACE to see the descriptors, and time to
+ * walk, so it is a process of its own. */
 static void disk_watch(struct setup *u)
 {
-        static const int caps[] = {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
+        static const int caps[] = {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE};
         struct rlimit files;
         const int trees[] = {u->s->upper_fd, u->s->disk_fd};
         int keep[1 + SANDBOX_COUNT(trees)] = {u->control_fd};
@@ -41,9 +44,10 @@ static void disk_watch(struct setup *u)
                 files.rlim_cur = files.rlim_max; /* one descriptor a level */
                 setrlimit(RLIMIT_NOFILE, &files);
         }
+        int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         for (;;) {
                 struct message m = {.kind = MESSAGE_DISK};
-                uint64_t start = sandbox_now_ns(), pause;
+                uint64_t start = sandbox_now_ns(), pause, deleted;
 
                 for (size_t i = 0; i < SANDBOX_COUNT(trees); i++) {
                         uint64_t bytes = 0;
@@ -55,6 +59,8 @@ static void disk_watch(struct setup *u)
                                 bytes = UINT64_MAX - m.bytes;
                         m.bytes += bytes;
                 }
+                deleted = deleted_size(proc, trees, SANDBOX_COUNT(trees));
+                m.bytes += deleted < UINT64_MAX - m.bytes ? deleted : UINT64_MAX - m.bytes;
                 if (message_send(u->control_fd, &m, NULL, 0) < 0)
                         _exit(0);
                 /* once a second, but a huge tree must not keep a processor busy: at most a tenth of the time

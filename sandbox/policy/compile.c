@@ -1,13 +1,9 @@
-/* Turns the policy's text into the filters that are built in: run while building, so that a policy that does
- * not compile fails the build and not a sandbox, and no run spends time on it.
+/* Turns the policy's text into filters.
  *
  * Must never accept a line it does not fully understand: a policy that is half applied is no policy. All
  * comparisons are made on the low 32 bits under a mask, since libseccomp before 2.6.1 can merge 64-bit ones
- * into a weaker filter; tests/unit/test_sandbox_seccomp.c runs the resulting BPF.
- *
- * Usage: compile > filters.c */
-#include "sandbox/policy.h"
-#include "sandbox/seccomp.h"
+ * into a weaker filter; tests/unit/test_sandbox_seccomp.c runs the resulting BPF. */
+#include "sandbox/policy/compile.h"
 #include "sandbox/util.h"
 
 #include <linux/seccomp.h>
@@ -15,12 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-struct compiled {
-        struct sock_filter *args, *main;
-        unsigned short n_args, n_main;
-        bool named[SECCOMP_NUMBERS];
-};
 
 enum verb {
         VERB_ALLOW,
@@ -236,7 +226,7 @@ static scmp_filter_ctx filter_new(uint32_t default_action)
         return f;
 }
 
-static int policy_compile(const char *policy, bool single, bool answer, struct compiled *ret)
+int policy_compile(const char *policy, bool single, bool answer, struct compiled *ret)
 {
         struct compiler c = {NULL, NULL, single, answer, ret};
         _mem_ char *text = strdup(policy);
@@ -247,61 +237,19 @@ static int policy_compile(const char *policy, bool single, bool answer, struct c
         c.main = filter_new(SCMP_ACT_NOTIFY);
         if (!text || !c.args || !c.main)
                 return -ENOMEM;
-        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        for (char *line = strtok_r(text, "\n", &save); line && r == 0; line = strtok_r(NULL, "\n", &save)) {
                 if (line[0] == '#')
                         continue;
                 snprintf(shown, sizeof shown, "%s", line);
                 r = line_compile(&c, line);
-                if (r < 0) {
+                if (r < 0)
                         fprintf(stderr, "policy: cannot use \"%s\": %s\n", shown, strerror(-r));
-                        return r;
-                }
         }
-        r = export(c.args, &ret->args, &ret->n_args);
+        if (r == 0)
+                r = export(c.args, &ret->args, &ret->n_args);
         if (r == 0)
                 r = export(c.main, &ret->main, &ret->n_main);
         seccomp_release(c.args);
         seccomp_release(c.main);
         return r;
-}
-
-static void filter_print(
-        const char *name, const char *suffix, const struct sock_filter *filter, unsigned short n)
-{
-        printf("static const struct sock_filter %s_%s[] = {\n", name, suffix);
-        for (unsigned short i = 0; i < n; i++)
-                printf("{%#x, %u, %u, %#x},\n", filter[i].code, filter[i].jt, filter[i].jf, filter[i].k);
-        printf("};\n");
-}
-
-int main(void)
-{
-        const char *const texts[] = {policy_install, policy_build, policy_check};
-        char name[12][16];
-
-        printf("#include \"sandbox/seccomp.h\"\n");
-        for (unsigned i = 0; i < 12; i++) {
-                struct compiled c = {0};
-
-                if (policy_compile(texts[i / 4], i & 2, i & 1, &c) < 0)
-                        return 1;
-                snprintf(name[i], sizeof name[i], "filter_%u", i);
-                filter_print(name[i], "args", c.args, c.n_args);
-                filter_print(name[i], "main", c.main, c.n_main);
-                printf("static const bool %s_named[SECCOMP_NUMBERS] = {\n", name[i]);
-                for (unsigned n = 0; n < SECCOMP_NUMBERS; n++)
-                        if (c.named[n])
-                                printf("[%u] = true,\n", n);
-                printf("};\n");
-                free(c.args);
-                free(c.main);
-        }
-        printf("const struct seccomp_policy seccomp_policies[3][2][2] = {\n");
-        for (unsigned i = 0; i < 12; i++)
-                printf("[%u][%u][%u] = {%s_args, %s_main, sizeof %s_args / sizeof %s_args[0], "
-                       "sizeof %s_main / sizeof %s_main[0], %s_named},\n",
-                        i / 4, (i >> 1) & 1, i & 1, name[i], name[i], name[i], name[i], name[i], name[i],
-                        name[i]);
-        printf("};\n");
-        return ferror(stdout) || fflush(stdout) != 0;
 }

@@ -11,6 +11,8 @@ top=$(realpath "${KILN_TOP:-$here/../..}")
 work=$(mktemp -d /var/tmp/kiln-e2e.XXXXXX)
 failed=0
 export LC_ALL=C.UTF-8 TZ=UTC
+mkdir "$work/tmp"
+export TMPDIR=$work/tmp
 
 # Trees of mapped ids can be removed by root, or inside a mapping.
 cat >"$work/remove" <<'END'
@@ -53,6 +55,7 @@ if [ ! -e "$bootstrap/toolchain.toml" ]; then
 fi
 
 export KILN_CONFIG=$work/config
+: >"$work/mounts"
 mkdir -p "$work/config/toolchains" "$work/s"
 cp -r "$bootstrap/keys" "$work/config/toolchains/"
 core='"bash", "coreutils", "cpio", "diffutils", "file", "filesystem", "findutils", "gawk", "glibc-common", "grep", "gzip",
@@ -96,13 +99,49 @@ tail_of() {
         printf '%%changelog\n* Mon Jan 06 2025 A B <a@b.invalid> - 1-1\n- first\n'
 }
 
-# What must not be there after a run, whatever its end.
+# As root, a test can have mounts and a /tmp of its own: then everything there is its own doing. Called first, with the
+# script's name; starts it again.
+in_private() { # SCRIPT
+        [ "$(id -u)" = 0 ] && [ -z "${KILN_PRIVATE:-}" ] && unshare --mount true 2>/dev/null || return 0
+        finish
+        KILN_PRIVATE=1 exec unshare --mount --propagation private bash -c \
+                'mount -t tmpfs none /tmp && mount -t tmpfs none /dev/shm && exec bash "$1"' - "$1"
+}
+
+# Mounts that are there on purpose are noted down: mounts >"$work/mounts".
+mounts() {
+        if [ -n "${KILN_PRIVATE:-}" ]; then cat /proc/self/mountinfo; else grep -F -e "$work" -e "$KILN_CACHE" /proc/self/mountinfo; fi
+}
+
+# What must not be there after a run, whatever its end: scratch directories, half layers, partial files, leases, stages,
+# temporary files, mounts, empty cgroups. Processes are run-alone.py's.
 left_behind() { # OUT
+        local group
         ls -A "$KILN_CACHE/build" 2>/dev/null
-        find "$KILN_CACHE/layers" -maxdepth 1 -name '.*' ! -path "$KILN_CACHE/layers" 2>/dev/null
+        find "$KILN_CACHE" -mindepth 1 \( -name bootstrap -o -name sources -o -path "$KILN_CACHE/layers/*/*" \) -prune \
+                -o -name '.*' -print 2>/dev/null
         find "$KILN_CACHE/store/partial" "$KILN_CACHE/store/lease" -type f 2>/dev/null
         find "$1" -maxdepth 1 -name '.*' ! -path "$1" 2>/dev/null
-        grep -F "$work" /proc/self/mountinfo
+        find "$work/tmp" -mindepth 1
+        [ -z "${KILN_PRIVATE:-}" ] || find /tmp /dev/shm -mindepth 1
+        mounts | grep -vxFf "$work/mounts"
+        find /sys/fs/cgroup -maxdepth 6 -type d -name 'kiln-run-*' 2>/dev/null | while read -r group; do
+                [ "$(sed -n 's/^populated //p' "$group/cgroup.events" 2>/dev/null)" != 0 ] || echo "$group"
+        done
+}
+
+# Every file that came into the store since then is what its name says.
+store_is_sound() { # SINCE-FILE
+        local bad
+        bad=$(find "$KILN_CACHE/store/sha256" -type f -newer "$1" -exec sha256sum {} + |
+                awk '{ n = split($2, part, "/"); if ($1 != part[n]) print $2 }')
+        [ -z "$bad" ] || echo "    damaged: $bad"
+        [ -z "$bad" ]
+}
+
+# What two results must have in common.
+outputs() { # RESULT-DIRECTORY
+        jq -r '[.artefacts[] | select(.kind == "RPM" or .kind == "SRPM") | .sha256] | join(" ")' "$1/result.json"
 }
 
 # One rebuild in the small toolchain: its exit status, what it says, its result.json, and that nothing is left.

@@ -79,7 +79,7 @@ static void build(struct fixture *f)
         }
         if (kiln_idmap_find(KILN_ID_AUTO, &f->idmap, &e) < 0)
                 fail_msg("%s: %s", e.step, e.message);
-        must(f, kiln_scan_packages(&f->context, &f->idmap, f->dir, f->fds,
+        must(f, kiln_scan_packages(&f->context, &f->idmap, f->fds,
                         (const struct kiln_rpm *const *)f->rpms, N_PACKAGES, f->scans, &f->err));
         for (size_t i = 0; i < N_PACKAGES; i++)
                 f->packages[i] = (struct kiln_attest_package){f->fds[i], f->rpms[i], f->scans[i]};
@@ -129,7 +129,8 @@ static int setup(void **state)
         struct fixture *f = kiln_calloc(1, sizeof(*f));
 
         f->dir = rpmmake_dir();
-        f->context = (struct kiln_context){.cancel_fd = -1, .key_dir = kiln_path_join(f->dir, "keys")};
+        f->context = (struct kiln_context){
+                .cancel_fd = -1, .key_dir = kiln_path_join(f->dir, "keys"), .cache_dir = kiln_strdup(f->dir)};
         setenv("SOURCE_DATE_EPOCH", "1700000000", 1);
         build(f);
         fill_lock(f);
@@ -282,7 +283,7 @@ static void test_scan_damaged(void **state)
                 assert_int_equal(kiln_file_write(AT_FDCWD, path, rpm.data, rpm.len, 0644), 0);
                 fd = open(path, O_RDONLY | O_CLOEXEC);
                 assert_true(
-                        kiln_scan_packages(&f->context, &f->idmap, f->dir, &fd, rpms, 1, &s, &f->err) < 0);
+                        kiln_scan_packages(&f->context, &f->idmap, &fd, rpms, 1, &s, &f->err) < 0);
                 assert_int_equal(f->err.verdict, KILN_BUILD_FAILED);
         }
 }

@@ -329,9 +329,12 @@ static void test_explanation_blames_the_right_one(void **state)
 
 static void test_malformed_requirements(void **state)
 {
-        static const char *const bad[] = {
-                "foo >=", "foo >= 1 2", "foo 1", "(foo", "(foo and)", "foo =! 1", "foo <> 1", ">= 1"};
+        enum { DEEP = 200000 }; /* far more than a parser's stack can take */
+        _cleanup_free_ char *deep = kiln_calloc(DEEP + 1, 1);
+        const char *const bad[] = {
+                "foo >=", "foo >= 1 2", "foo 1", "(foo", "(foo and)", "foo =! 1", "foo <> 1", ">= 1", deep};
 
+        memset(deep, '(', DEEP);
         for (size_t i = 0; i < KILN_ARRAY_SIZE(bad); i++) {
                 struct fixture *f = *state;
                 _cleanup_target_ struct target t;

@@ -97,6 +97,54 @@ static void test_damage_is_found(void **state)
 }
 
 /* Every kill of a writer leaves either nothing or the whole file. */
+static int count_files(const struct fixture *f, const char *below)
+{
+        _cleanup_free_ char *command =
+                kiln_asprintf("cd %s/store && find %s -type f | wc -l", f->context.cache_dir, below);
+        FILE *p = popen(command, "r");
+        int count = -1;
+
+        assert_int_equal(fscanf(p, "%d", &count), 1);
+        pclose(p);
+        return count;
+}
+
+static void touch_file(const struct fixture *f, const char *name, int *ret_fd)
+{
+        _cleanup_free_ char *path = kiln_asprintf("%s/store/%s", f->context.cache_dir, name);
+
+        *ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(*ret_fd >= 0);
+}
+
+/* What killed processes left goes when the next one comes, but not what lives or can be continued. */
+static void test_opening_sweeps(void **state)
+{
+        struct fixture *f = *state;
+        static const char hex[] = "partial/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        struct kiln_store *second;
+        int dead, live, partial, busy, named;
+
+        touch_file(f, "lease/dead", &dead);
+        touch_file(f, "lease/live", &live);
+        touch_file(f, "partial/.add-dead", &partial);
+        touch_file(f, "partial/.url-live", &busy);
+        touch_file(f, hex, &named);
+        assert_int_equal(flock(live, LOCK_SH), 0);
+        assert_int_equal(flock(busy, LOCK_EX), 0);
+        assert_int_equal(kiln_store_open(&f->context, &second, NULL), 0);
+        assert_int_equal(count_files(f, "lease -name dead"), 0);
+        assert_int_equal(count_files(f, "lease -name live"), 1);
+        assert_int_equal(count_files(f, "partial"), 2);
+        assert_int_equal(count_files(f, hex), 1);
+        kiln_store_close(second);
+        close(dead);
+        close(live);
+        close(partial);
+        close(busy);
+        close(named);
+}
+
 static void test_kill_while_adding(void **state)
 {
         struct fixture *f = *state;
@@ -132,16 +180,8 @@ static void test_kill_while_adding(void **state)
         }
         /* What the killed ones left behind goes with the next collection, their leases too. */
         uint64_t freed;
-        _cleanup_buf_ struct kiln_buf left = KILN_BUF_INIT;
-        char *command = kiln_asprintf("find %s/store/partial %s/store/lease -type f | wc -l",
-                f->context.cache_dir, f->context.cache_dir);
         assert_int_equal(kiln_store_collect(f->store, UINT64_MAX, &freed, NULL), 0);
-        FILE *p = popen(command, "r");
-        int count = -1;
-        assert_int_equal(fscanf(p, "%d", &count), 1);
-        pclose(p);
-        free(command);
-        assert_int_equal(count, 1); /* our own lease */
+        assert_int_equal(count_files(f, "partial lease"), 1); /* our own lease */
         (void)complete;
 }
 
@@ -263,6 +303,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_read_only_partial, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_empty_file, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_damage_is_found, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_opening_sweeps, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_kill_while_adding, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_many_writers_one_file, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(

@@ -4,6 +4,7 @@
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/layer.h"
+#include "worker/buildroot/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,24 +143,17 @@ static int run(const struct kiln_context *c, const struct kiln_idmap *idmap, int
         return judge(&result, job, rpms, err);
 }
 
-int kiln_scan_packages(const struct kiln_context *c, const struct kiln_idmap *idmap, const char *work_dir,
-        const int *fds, const struct kiln_rpm *const *rpms, size_t n, struct kiln_scan **ret,
-        struct kiln_error *err)
+int kiln_scan_packages(const struct kiln_context *c, const struct kiln_idmap *idmap, const int *fds,
+        const struct kiln_rpm *const *rpms, size_t n, struct kiln_scan **ret, struct kiln_error *err)
 {
         _cleanup_free_ struct kiln_scan **scans = kiln_calloc(n ? n : 1, sizeof(*scans));
-        _cleanup_close_ int work_fd = open(work_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), root_fd = -1;
-        _cleanup_free_ char *name = kiln_asprintf("scan.%d", getpid());
-        struct kiln_sandbox_error e = {0};
+        _cleanup_scratch_ struct kiln_scratch scratch = KILN_SCRATCH_INIT;
         struct scan_job job = {.n = n, .out = KILN_BUF_INIT};
-        int r;
+        int r = kiln_scratch_make(c, idmap, &scratch, err);
 
-        if (work_fd < 0)
-                return kiln_error_set(err, KILN_INFRA, errno, DOING, work_dir, "cannot open the directory");
-        root_fd = kiln_idmap_mkdir(idmap, work_fd, name, 0, 0, &e);
-        if (root_fd < 0)
-                return kiln_error_from_sandbox(err, &e, DOING, "the packages");
-        r = run(c, idmap, root_fd, fds, &job, rpms, err);
-        kiln_idmap_rmtree(idmap, work_fd, name, &e);
+        if (r < 0)
+                return r;
+        r = run(c, idmap, scratch.root_fd, fds, &job, rpms, err);
         if (r == 0)
                 r = parse_all(&job, rpms, scans, err);
         kiln_buf_clear(&job.out);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 int kiln_fd_read(int fd, size_t max, struct kiln_buf *out)
 {
@@ -298,6 +299,18 @@ int kiln_tree_size(int dir_fd, const char *path, uint64_t *ret_bytes)
         if (r == 0)
                 *ret_bytes = total;
         return r;
+}
+
+bool kiln_fd_is_full(int fd, bool said)
+{
+        const uint64_t hardly = (uint64_t)1 << 20, little = (uint64_t)1 << 30;
+        struct statvfs v;
+        uint64_t room;
+
+        if (fstatvfs(fd, &v) < 0)
+                return false;
+        room = (uint64_t)v.f_bavail * v.f_frsize;
+        return room < hardly || (said && room < little) || (v.f_files > 0 && v.f_favail == 0);
 }
 
 bool kiln_file_exists(int dir_fd, const char *path)

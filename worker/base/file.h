@@ -41,6 +41,10 @@ int kiln_tree_remove(int dir_fd, const char *path);
 /* Sum of st_blocks*512 below dir_fd/path (hard links counted once per link). */
 int kiln_tree_size(int dir_fd, const char *path, uint64_t *ret_bytes);
 
+/* Whether the file system behind fd has no room: hardly any, or little when somebody (`said`) complained of
+ * it. What ran out of room has often removed its unfinished files before it is asked. */
+bool kiln_fd_is_full(int fd, bool said);
+
 bool kiln_file_exists(int dir_fd, const char *path);
 
 /* "/a/b" + "c" -> "/a/b/c"; the caller's. */

@@ -1,5 +1,6 @@
 /* The scratch directory of a build. */
 #include "worker/base/file.h"
+#include "worker/base/lease.h"
 #include "worker/base/mem.h"
 #include "worker/build/build_private.h"
 
@@ -8,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 static void build_phase(void *ctx, const char *phase)
@@ -25,6 +25,7 @@ int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params
         _cleanup_(kiln_build_closep) struct kiln_build *b = kiln_calloc(1, sizeof(*b));
         _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "build");
         struct kiln_sandbox_error serr = {0};
+        int r;
 
         b->context = c;
         b->params = p;
@@ -35,14 +36,9 @@ int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params
         b->build_fd = kiln_dir_make(AT_FDCWD, path, 0755);
         if (b->build_fd < 0)
                 return kiln_error_set(err, KILN_INFRA, b->build_fd, "making", path, "the scratch directory");
-        b->scratch_fd = kiln_dir_make_temp(b->build_fd, "", &b->name);
-        if (b->scratch_fd < 0)
-                return kiln_error_set(
-                        err, KILN_INFRA, b->scratch_fd, "making", path, "a scratch directory in it");
-        b->lease_fd = openat(b->scratch_fd, "lease", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (b->lease_fd < 0 || flock(b->lease_fd, LOCK_EX | LOCK_NB) < 0)
-                return kiln_error_set(
-                        err, KILN_INFRA, errno, "making", path, "a lease on the scratch directory");
+        r = kiln_lease_make(b->build_fd, "", &b->name, &b->scratch_fd, &b->lease_fd);
+        if (r < 0)
+                return kiln_error_set(err, KILN_INFRA, r, "making", path, "a scratch directory in it");
         b->home_fd =
                 kiln_idmap_mkdir(&p->idmap, b->scratch_fd, "builddir", KILN_BUILD_UID, KILN_BUILD_UID, &serr);
         if (b->home_fd < 0)
@@ -97,16 +93,10 @@ int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err)
                 return kiln_error_from_sandbox(err, &serr, "looking for", "a mapping of user ids");
         }
         while ((de = readdir(d))) {
-                _cleanup_free_ char *lease_path = kiln_asprintf("%s/lease", de->d_name);
                 _cleanup_close_ int lease = -1;
 
-                if (de->d_name[0] == '.')
-                        continue;
-                lease = openat(fd, lease_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-                /* Without a lease it is a second old or was left by a kill in that second: next time. */
-                if (lease < 0 || flock(lease, LOCK_EX | LOCK_NB) < 0)
-                        continue;
-                kiln_idmap_rmtree(&map, fd, de->d_name, &serr);
+                if (de->d_name[0] != '.' && kiln_lease_is_dead(fd, de->d_name, &lease))
+                        kiln_idmap_rmtree(&map, fd, de->d_name, &serr);
         }
         closedir(d);
         return 0;

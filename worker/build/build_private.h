@@ -49,6 +49,10 @@ void build_run_observe(struct kiln_build *b, struct build_run *run);
 int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,
         int *ret_status, struct kiln_error *err);
 
+/* 0, or the error of a full disk: what failed then is not the package's fault. */
+int build_check_room(
+        const struct kiln_build *b, const char *doing, const char *subject, struct kiln_error *err);
+
 void build_run_clear(struct build_run *run);
 
 /* Reads a package that a build made: what is wrong with it is the build's fault, not a download's. */

@@ -112,7 +112,9 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         run.s.argv = (const char *const *)argv;
         if (b->params->observe)
                 build_run_observe(b, &run);
-        return build_run_go(b, &run, doing, b->spec, ret_status, err);
+        r = build_run_go(b, &run, doing, b->spec, ret_status, err);
+        /* Also after a success: a script that goes on without a file it could not write makes other packages. */
+        return r < 0 ? r : build_check_room(b, doing, b->spec, err);
 }
 
 /* Verdict and words for an rpmbuild that failed. */

@@ -144,6 +144,21 @@ void build_run_observe(struct kiln_build *b, struct build_run *run)
         run->s.opened_ctx = b;
 }
 
+int build_check_room(
+        const struct kiln_build *b, const char *doing, const char *subject, struct kiln_error *err)
+{
+        int r;
+
+        if (!kiln_fd_is_full(b->scratch_fd, b->transcript.no_space))
+                return 0;
+        r = kiln_error_set(
+                err, KILN_INFRA, ENOSPC, doing, subject, "no room left below %s", b->context->cache_dir);
+        kiln_error_advise(err,
+                "Free some space there, for instance with `kiln cache gc --quota 10G`, and run the "
+                "same command again.");
+        return r;
+}
+
 int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,
         int *ret_status, struct kiln_error *err)
 {
@@ -174,6 +189,9 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
         case KILN_SANDBOX_SIGNALED:
                 break;
         }
+        r = build_check_room(b, doing, subject, err); /* a store to a page that has no block: SIGBUS */
+        if (r < 0)
+                return r;
         return kiln_error_set(err, KILN_BUILD_FAILED, 0, doing, subject, "killed by signal %d (%s)",
                 result.status, strsignal(result.status));
 }

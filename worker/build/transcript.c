@@ -31,6 +31,7 @@ static void line_end(struct transcript *t)
         char *line = t->line, *close;
 
         line[t->line_len] = '\0';
+        t->no_space |= strstr(line, "No space left on device") != NULL; /* strerror(ENOSPC) */
         if (strncmp(line, "Executing(", 10) == 0 && (close = strstr(line, "): "))) {
                 *close = '\0';
                 snprintf(t->section, sizeof(t->section), "%s", line + 10);
@@ -72,6 +73,7 @@ void transcript_reset(struct transcript *t)
 {
         t->line_len = 0;
         t->seen = 0;
+        t->no_space = false;
         t->section[0] = t->command[0] = t->error[0] = '\0';
         kiln_buf_reset(&t->tail);
 }

@@ -20,6 +20,7 @@ struct transcript {
         char command[256]; /* the last line of the shell's trace, without "+ " */
         char error[512];   /* the last "error: …" line */
         struct kiln_buf tail;
+        bool no_space; /* some line spoke of a full disk */
         unsigned seen; /* a bit for each section that has begun */
 };
 

@@ -107,14 +107,13 @@ static int gate(const struct kiln_store *s, int how)
         return 0;
 }
 
-/* The begin of the oldest live lease but our own; dead ones are removed. Without any: the end of time. */
+/* Under the gate: the begin of the oldest live lease but our own; dead ones are removed. Without any: the end of
+ * time. */
 static int leases_oldest(struct kiln_store *s, struct timespec *ret)
 {
         _cleanup_(items_clear) struct items leases = {0};
-        int r = gate(s, LOCK_EX);
+        int r;
 
-        if (r < 0)
-                return r;
         *ret = (struct timespec){.tv_sec = INT64_MAX};
         r = items_walk(s->root_fd, "lease", 0, &leases);
         for (size_t i = 0; r == 0 && i < leases.n; i++) {
@@ -131,7 +130,6 @@ static int leases_oldest(struct kiln_store *s, struct timespec *ret)
                 else if (time_compare(&st.st_mtim, ret) < 0)
                         *ret = st.st_mtim;
         }
-        gate(s, LOCK_UN);
         return r;
 }
 
@@ -153,8 +151,9 @@ static int item_remove(struct kiln_store *s, const struct item *i, const struct 
         return r;
 }
 
-/* Partials whose owner is gone: what has no digest for a name cannot be continued, the rest after a day. */
-static int partials_remove(struct kiln_store *s, bool all, uint64_t *freed)
+/* Under the gate. Partials whose owner is gone: what has no digest for a name cannot be continued, the rest may be until
+ * it is as old as this. */
+static int partials_remove(struct kiln_store *s, int64_t until_s, uint64_t *freed)
 {
         _cleanup_(items_clear) struct items partials = {0};
         int r = items_walk(s->partial_fd, ".", 0, &partials);
@@ -168,7 +167,7 @@ static int partials_remove(struct kiln_store *s, bool all, uint64_t *freed)
 
                 if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
                         continue;
-                if (p->path[0] != '.' && !all && st.st_mtim.tv_sec > time(NULL) - PARTIAL_AGE_S)
+                if (p->path[0] != '.' && st.st_mtim.tv_sec > until_s)
                         continue;
                 if (unlinkat(s->partial_fd, p->path, 0) == 0)
                         *freed += p->bytes;
@@ -198,16 +197,33 @@ static void facts_remove(struct kiln_store *s)
         }
 }
 
+void store_sweep(struct kiln_store *s)
+{
+        struct timespec oldest;
+        uint64_t freed = 0;
+
+        if (flock(s->gate_fd, LOCK_EX | LOCK_NB) < 0)
+                return;
+        (void)leases_oldest(s, &oldest);
+        (void)partials_remove(s, INT64_MIN, &freed);
+        gate(s, LOCK_UN);
+}
+
 int kiln_store_collect(
         struct kiln_store *s, uint64_t quota_bytes, uint64_t *ret_freed_bytes, struct kiln_error *err)
 {
         _cleanup_(items_clear) struct items files = {0};
         struct timespec protected_from = {0, 0};
         uint64_t total, freed = 0;
-        int r = leases_oldest(s, &protected_from);
+        int r = gate(s, LOCK_EX);
 
-        if (r == 0)
-                r = partials_remove(s, quota_bytes == 0, &freed);
+        if (r == 0) {
+                r = leases_oldest(s, &protected_from);
+                if (r == 0)
+                        r = partials_remove(
+                                s, quota_bytes == 0 ? INT64_MAX : time(NULL) - PARTIAL_AGE_S, &freed);
+                gate(s, LOCK_UN);
+        }
         if (r == 0)
                 r = items_walk(s->files_fd, ".", WALK_DEPTH_MAX, &files);
         if (r == 0)

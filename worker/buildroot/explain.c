@@ -10,12 +10,21 @@
 /* Lines about one problem, and alternatives named in a line, before "and N more". */
 #define LINES_MAX 20
 #define ALTERNATIVES_MAX 6
+/* Lines told apart; from here on they are counted as they come. */
+#define DIFFERENT_MAX 1000
 
 struct explanation {
         struct kiln_pool *pool;
         struct kiln_buf *out;
         char **said; /* lines, each once */
+        size_t n_said, n_more;
 };
+
+/* Nobody reads more: a package can be made to have ten thousand problems, and each to be expensive. */
+static bool is_full(const struct explanation *e)
+{
+        return e->n_said >= LINES_MAX;
+}
 
 static const char *name_of(struct explanation *e, Id id)
 {
@@ -28,10 +37,13 @@ static const char *name_of(struct explanation *e, Id id)
 
 static void say(struct explanation *e, char *line)
 {
-        if (!kiln_strv_contains(e->said, line)) {
-                if (kiln_strv_length(e->said) < LINES_MAX)
+        if (e->n_said >= DIFFERENT_MAX) {
+                e->n_more++;
+        } else if (!kiln_strv_contains(e->said, line)) {
+                if (!is_full(e))
                         kiln_buf_printf(e->out, "%s%s", e->out->len ? "\n  " : "", line);
                 kiln_strv_append(&e->said, line);
+                e->n_said++;
         }
         free(line);
 }
@@ -278,7 +290,8 @@ static void say_missing(struct explanation *e)
                                 continue;
                         say(e, kiln_asprintf("nothing provides %s needed by %s", pool_dep2str(pool, dep),
                                        name_of(e, p)));
-                        say_other_versions(e, dep);
+                        if (!is_full(e))
+                                say_other_versions(e, dep);
                 }
         }
         queue_free(&deps);
@@ -292,7 +305,7 @@ void explain_problems(struct kiln_pool *p, Solver *solver, struct kiln_buf *out)
 
         say_missing(&e);
         queue_init(&rules);
-        for (Id problem = 0; (problem = solver_next_problem(solver, problem));) {
+        for (Id problem = 0; e.n_said < DIFFERENT_MAX && (problem = solver_next_problem(solver, problem));) {
                 solver_findallproblemrules(solver, problem, &rules);
                 for (int weight = 0; weight <= 3; weight++)
                         for (int i = 0; i < rules.count; i++)
@@ -300,7 +313,7 @@ void explain_problems(struct kiln_pool *p, Solver *solver, struct kiln_buf *out)
                                         explain_rule(&e, solver, rules.elements[i]);
         }
         queue_free(&rules);
-        lines = kiln_strv_length(e.said);
+        lines = e.n_said + e.n_more;
         if (lines > LINES_MAX)
                 kiln_buf_printf(out, "\n  and %zu more lines", lines - LINES_MAX);
         if (lines == 0)

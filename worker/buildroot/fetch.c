@@ -500,14 +500,24 @@ static void transfer_close_easy(struct engine *e, struct transfer *t)
         e->running--;
 }
 
-static void transfer_clear(struct engine *e, struct transfer *t)
+/* Nobody will continue what is empty, has no digest for a name, or came from mirrors that all have something else; and
+ * where there is no room it is in the way. */
+static bool partial_is_useless(const struct transfer *t)
 {
         struct stat st;
+        size_t dead = 0;
 
+        for (size_t i = 0; i < t->n_mirrors; i++)
+                dead += t->mirrors[i].dead;
+        return t->any_digest || t->write_error || (dead == t->n_mirrors && t->state != TRANSFER_DONE) ||
+               (fstat(t->fd, &st) == 0 && st.st_size == 0);
+}
+
+static void transfer_clear(struct engine *e, struct transfer *t)
+{
         transfer_close_easy(e, t);
         if (t->fd >= 0) {
-                /* An empty or nameless partial is of no use to anybody. */
-                if (t->any_digest || (fstat(t->fd, &st) == 0 && st.st_size == 0))
+                if (partial_is_useless(t))
                         unlinkat(e->store->partial_fd, t->partial, 0);
                 kiln_closep(&t->fd);
         }

@@ -110,7 +110,7 @@ static int read_one(
         do {
                 n = fread(chunk, 1, CHUNK, in);
                 if (ferror(in))
-                        bad = "larger than repomd.xml says, or damaged";
+                        bad = "larger than it may be, or damaged";
                 else if (!xml_feed(&x, chunk, n, n < CHUNK))
                         bad = x.bad ? x.bad : "no proper XML";
         } while (!bad && n == CHUNK);

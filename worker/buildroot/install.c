@@ -64,6 +64,15 @@ static char *package_name(const struct kiln_locked_package *p)
         return name;
 }
 
+/* Did the file system run full? rpm looks before it begins, in words of its own. */
+static bool no_room(const struct layer_job *j, int fd)
+{
+        const char *said = kiln_buf_str(&j->tail);
+
+        return kiln_fd_is_full(fd, strstr(said, "No space left on device") ||
+                                           (strstr(said, " needs ") && strstr(said, " on the / filesystem")));
+}
+
 static int run_inside(struct layer_job *j, struct kiln_sandbox *s, const char *doing, struct kiln_error *err)
 {
         struct kiln_sandbox_result result;
@@ -81,6 +90,15 @@ static int run_inside(struct layer_job *j, struct kiln_sandbox *s, const char *d
         if (result.how == KILN_SANDBOX_LIMITED)
                 return kiln_error_set(err, KILN_LIMIT, 0, doing, j->what, "%s limit of %llu reached",
                         kiln_sandbox_limit_name(result.limit), (unsigned long long)result.limit_value);
+        /* Also after a success: a scriptlet may have gone on without a file it could not write. */
+        if (no_room(j, s->upper_fd)) {
+                r = kiln_error_set(err, KILN_INFRA, ENOSPC, doing, j->what, "no room left below %s",
+                        j->context->cache_dir);
+                kiln_error_advise(err, "Free some space there, for instance with `kiln cache gc --quota "
+                                       "10G`, and run the same "
+                                       "command again.");
+                return r;
+        }
         if (result.how != KILN_SANDBOX_EXITED || result.status != 0) {
                 kiln_error_set(err, KILN_BAD_INPUT, 0, doing, j->what, "%s %d; its last words:\n%s",
                         result.how == KILN_SANDBOX_EXITED ? "exit status" : "killed by signal", result.status,

@@ -1,5 +1,6 @@
 /* Finding, making, leasing and checking layers. */
 #include "worker/base/file.h"
+#include "worker/base/lease.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/layer_private.h"
 #include "worker/buildroot/seal.h"
@@ -144,13 +145,11 @@ static void layers_sweep(const struct layer_job *j, int layers_fd)
         struct dirent *de;
 
         while (d && (de = readdir(d))) {
-                _cleanup_free_ char *path = kiln_asprintf("%s/lease", de->d_name);
                 _cleanup_close_ int lease = -1;
 
                 if (strncmp(de->d_name, ".new-", 5) != 0 && strncmp(de->d_name, ".old-", 5) != 0)
                         continue;
-                lease = openat(layers_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-                if (lease >= 0 && flock(lease, LOCK_EX | LOCK_NB) == 0)
+                if (kiln_lease_is_dead(layers_fd, de->d_name, &lease))
                         kiln_idmap_rmtree(j->map, layers_fd, de->d_name, &serr);
         }
         if (d)
@@ -161,19 +160,14 @@ static void layers_sweep(const struct layer_job *j, int layers_fd)
 static int layer_make(struct layer_job *j, int layers_fd, const char *key, struct kiln_error *err)
 {
         _cleanup_free_ char *name = NULL;
-        _cleanup_close_ int dir = kiln_dir_make_temp(layers_fd, ".new-", &name), lease = -1;
+        _cleanup_close_ int dir = -1, lease = -1;
         struct kiln_sandbox_error serr = {0};
         int r;
 
-        layers_sweep(j, layers_fd);
-        if (dir < 0)
-                return kiln_error_set(
-                        err, KILN_INFRA, dir, "making", "a layer's directory", "below the cache");
-        lease = openat(dir, "lease", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (lease < 0 || flock(lease, LOCK_EX | LOCK_NB) < 0)
-                r = kiln_error_set(err, KILN_INFRA, errno, "making", "a layer's lease", "below the cache");
-        else
-                r = layer_fill(j, dir, lease, err);
+        r = kiln_lease_make(layers_fd, ".new-", &name, &dir, &lease);
+        if (r < 0)
+                return kiln_error_set(err, KILN_INFRA, r, "making", "a layer's directory", "below the cache");
+        r = layer_fill(j, dir, lease, err);
         if (r == 0) {
                 r = layer_place(layers_fd, name, key);
                 if (r < 0)
@@ -241,6 +235,7 @@ int kiln_root_open(const struct kiln_context *c, struct kiln_store *s, const str
         root.cached = true;
         if (layers_fd < 0)
                 return kiln_error_set(err, KILN_INFRA, layers_fd, "opening", path, "the layers");
+        layers_sweep(&j, layers_fd);
         j.what = lock->full ? "the build root" : "the base layer";
         job_select(&j, lock, lock->full ? base | delta : base);
         r = layer_get(&j, layers_fd, lock, lock->full ? base | delta : base, &root, err);

@@ -179,7 +179,7 @@ Id pool_parse_dependency(Pool *pool, const char *text)
 
         text += strspn(text, blank);
         if (*text == '(')
-                return pool_parserpmrichdep(pool, text);
+                return kiln_dependency_is_shallow(text) ? pool_parserpmrichdep(pool, text) : 0;
         name = strcspn(text, blank);
         if (name == 0)
                 return 0;

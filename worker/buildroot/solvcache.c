@@ -21,23 +21,57 @@
 
 /* Goes up when what is kept of a package changes. */
 #define SOLVCACHE_FORMAT 1
-/* Uncompressed; Fedora's primary is 0.2 GiB, its filelists 0.9 GiB. */
+/* Uncompressed; Fedora's primary is 0.2 GiB (and becomes half of that in memory), its filelists 0.9 GiB. */
+#define PRIMARY_BYTES_MAX (UINT64_C(1) << 30)
 #define OPEN_BYTES_MAX (UINT64_C(8) << 30)
-#define PACKAGES_MAX 2000000
+#define PACKAGES_MAX 1000000
+#define TOKEN_BYTES_MAX (1 << 20) /* of one tag, or of the text between two */
+/* Open at once in one of those: rich dependencies are parsed by recursion, descriptions just have some. */
+#define XML_PARENTHESES_MAX 1000
 
 /* ---- bounded decompression */
 
 struct bounded {
         FILE *inner;
         uint64_t left;
+        /* of the XML so far */
+        size_t token_bytes;
+        unsigned depth, matched, packages;
 };
+
+/* What expat and libsolv would keep in memory or follow by recursion: false when it is more than any
+ * repository has. */
+static bool bounded_look(struct bounded *b, const char *data, size_t n)
+{
+        static const char package[] = "<package ";
+
+        for (size_t i = 0; i < n; i++) {
+                char c = data[i];
+
+                b->matched = c == package[b->matched] ? b->matched + 1 : c == '<';
+                if (b->matched == sizeof(package) - 1) {
+                        b->matched = 0;
+                        if (++b->packages > PACKAGES_MAX)
+                                return false;
+                }
+                if (c == '<')
+                        b->token_bytes = b->depth = 0;
+                else if (++b->token_bytes > TOKEN_BYTES_MAX)
+                        return false;
+                if (c == '(' && ++b->depth > XML_PARENTHESES_MAX)
+                        return false;
+                if (c == ')' && b->depth > 0)
+                        b->depth--;
+        }
+        return true;
+}
 
 static ssize_t bounded_read(void *cookie, char *data, size_t size)
 {
         struct bounded *b = cookie;
         size_t n = fread(data, 1, size, b->inner);
 
-        if (n > b->left) {
+        if (n > b->left || !bounded_look(b, data, n)) {
                 errno = EFBIG;
                 return -1;
         }
@@ -248,8 +282,7 @@ static int cache_dir(const struct kiln_context *c)
         return kiln_dir_make(AT_FDCWD, path, 0755);
 }
 
-/* Adds the packages of the checked bytes. 0, or 1 when they are not good. */
-static int cache_parse(const struct kiln_buf *bytes, Repo *repo)
+int solvcache_parse(const struct kiln_buf *bytes, Repo *repo)
 {
         struct kiln_digest d;
         FILE *f;
@@ -280,7 +313,7 @@ static int cache_read(int dir_fd, const char *name, Repo *repo)
         if (fd < 0 || kiln_fd_read(fd, (size_t)1 << 30, &bytes) < 0)
                 return 1;
         (void)futimens(fd, times); /* for collection; another user's file is merely collected earlier */
-        return cache_parse(&bytes, repo);
+        return solvcache_parse(&bytes, repo);
 }
 
 static void cache_format(Repo *repo, struct kiln_buf *out)
@@ -298,53 +331,52 @@ static void cache_format(Repo *repo, struct kiln_buf *out)
         free(bytes);
 }
 
-static int parse_primary(struct kiln_store *s, const struct metadata *m, Repo *repo, struct kiln_error *err)
+int solvcache_convert(
+        FILE *primary, const char *id, struct kiln_buf *out, size_t *ret_left_out, struct kiln_error *err)
 {
-        _cleanup_close_ int fd = -1;
-        FILE *f = NULL;
-        int rc = metadata_fetch(m, s, &m->repomd.primary, "primary", &fd, err);
+        Pool *parsed = pool_create(), *canonical;
+        Repo *repo, *sorted;
+        int rc;
 
-        if (rc == 0)
-                rc = solvcache_open_bounded(fd, kiln_path_base(m->repomd.primary.location),
-                        m->repomd.primary.open_size_bytes, &f, m->repository->id, err);
-        if (rc < 0)
-                return rc;
-        rc = repo_add_rpmmd(repo, f, NULL, 0);
-        if (rc != 0 || ferror(f) || repo->nsolvables > PACKAGES_MAX) {
-                kiln_error_set(err, KILN_INFRA, 0, "reading the primary metadata of repository",
-                        m->repository->id, "%s",
-                        rc != 0 ? pool_errstr(repo->pool) : "larger than repomd.xml says, or damaged");
-                rc = -EBADMSG;
+        pool_setdisttype(parsed, DISTTYPE_RPM);
+        repo = repo_create(parsed, id);
+        rc = repo_add_rpmmd(repo, primary, NULL, 0);
+        if (rc != 0 || ferror(primary) || repo->nsolvables > PACKAGES_MAX) {
+                kiln_error_set(err, KILN_INFRA, 0, "reading the primary metadata of repository", id, "%s",
+                        rc != 0 ? pool_errstr(parsed) : "larger than it may be, or damaged");
+                pool_free(parsed);
+                return -EBADMSG;
         }
-        fclose(f);
-        return rc;
+        canonical = copy_canonical(repo, &sorted, ret_left_out);
+        pool_free(parsed);
+        cache_format(sorted, out);
+        pool_free(canonical);
+        return 0;
 }
 
 /* Makes the canonical form from primary. */
 static int cache_make(const struct kiln_context *c, struct kiln_store *s, const struct metadata *m,
         struct kiln_buf *out, struct kiln_error *err)
 {
-        Pool *parsed = pool_create(), *canonical;
+        _cleanup_close_ int fd = -1;
         size_t left_out = 0;
-        Repo *repo, *sorted;
-        int rc;
+        uint64_t max = m->repomd.primary.open_size_bytes;
+        FILE *f = NULL;
+        int rc = metadata_fetch(m, s, &m->repomd.primary, "primary", &fd, err);
 
-        pool_setdisttype(parsed, DISTTYPE_RPM);
-        repo = repo_create(parsed, m->repository->id);
-        rc = parse_primary(s, m, repo, err);
-        if (rc < 0) {
-                pool_free(parsed);
+        max = max && max < PRIMARY_BYTES_MAX ? max : PRIMARY_BYTES_MAX;
+        if (rc == 0)
+                rc = solvcache_open_bounded(
+                        fd, kiln_path_base(m->repomd.primary.location), max, &f, m->repository->id, err);
+        if (rc < 0)
                 return rc;
-        }
-        canonical = copy_canonical(repo, &sorted, &left_out);
-        pool_free(parsed);
-        cache_format(sorted, out);
-        pool_free(canonical);
-        if (left_out > 0)
+        rc = solvcache_convert(f, m->repository->id, out, &left_out, err);
+        fclose(f);
+        if (rc == 0 && left_out > 0)
                 kiln_sink_warning(&c->sink,
                         "repository %s: %zu packages left out (no SHA-256, or an unusable name or location)",
                         m->repository->id, left_out);
-        return 0;
+        return rc;
 }
 
 int solvcache_load(const struct kiln_context *c, struct kiln_store *s, const struct metadata *m, Repo *repo,
@@ -363,7 +395,7 @@ int solvcache_load(const struct kiln_context *c, struct kiln_store *s, const str
         if (dir_fd >= 0) /* not kept: made again next time */
                 (void)kiln_file_write(dir_fd, name, bytes.data, bytes.len, 0644);
         /* Through the same bytes as a later run: the same ids, and thus the same solution. */
-        if (cache_parse(&bytes, repo) != 0)
+        if (solvcache_parse(&bytes, repo) != 0)
                 return kiln_error_set(err, KILN_INFRA, 0, "reading the metadata of repository",
                         m->repository->id, "libsolv does not read what it wrote: %s",
                         pool_errstr(repo->pool));

@@ -75,6 +75,8 @@ static int lease_open(struct kiln_store *s)
 
 static int store_open(struct kiln_store *s, const char *path)
 {
+        int r;
+
         s->root_fd = kiln_dir_make(AT_FDCWD, path, 0755);
         if (s->root_fd < 0)
                 return s->root_fd;
@@ -87,7 +89,10 @@ static int store_open(struct kiln_store *s, const char *path)
         s->gate_fd = openat(s->root_fd, "gate", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (s->gate_fd < 0)
                 return -errno;
-        return lease_open(s);
+        r = lease_open(s);
+        if (r == 0)
+                store_sweep(s);
+        return r;
 }
 
 int kiln_store_open(const struct kiln_context *c, struct kiln_store **ret, struct kiln_error *err)
@@ -231,7 +236,7 @@ static int partial_make_writable(struct kiln_store *s, const char *name)
         return fchmod(fd, 0600) < 0 ? -errno : 0;
 }
 
-int store_partial_open(struct kiln_store *s, const char *name)
+static int partial_open(struct kiln_store *s, const char *name)
 {
         for (int tries = 0; tries < REOPEN_MAX; tries++) {
                 _cleanup_close_ int fd =
@@ -246,6 +251,17 @@ int store_partial_open(struct kiln_store *s, const char *name)
                         return TAKE_FD(fd);
         }
         return -EWOULDBLOCK;
+}
+
+int store_partial_open(struct kiln_store *s, const char *name)
+{
+        int fd, r = lock_file(s->gate_fd, LOCK_SH); /* no sweep between its making and its locking */
+
+        if (r < 0)
+                return r;
+        fd = partial_open(s, name);
+        lock_file(s->gate_fd, LOCK_UN);
+        return fd;
 }
 
 int store_partial_commit(struct kiln_store *s, int fd, const char *name, const struct kiln_digest *d)

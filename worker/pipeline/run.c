@@ -164,8 +164,7 @@ static int scan(struct kiln_job *j, struct kiln_scan ***ret, struct kiln_error *
                 fds[i] = j->built[i].fd;
                 rpms[i] = j->built[i].rpm;
         }
-        _cleanup_free_ char *work = kiln_path_join(j->context->cache_dir, "build");
-        r = kiln_scan_packages(j->context, &j->idmap, work, fds, rpms, j->n_built, scans, err);
+        r = kiln_scan_packages(j->context, &j->idmap, fds, rpms, j->n_built, scans, err);
         if (r < 0) {
                 scans_free(scans, j->n_built);
                 return r;

@@ -39,6 +39,19 @@ static char **header_strings(Header h, rpmTagVal tag)
         return v;
 }
 
+bool kiln_dependency_is_shallow(const char *name)
+{
+        unsigned depth = 0;
+
+        for (; *name; name++) {
+                if (*name == '(' && ++depth > KILN_DEPENDENCY_DEPTH_MAX)
+                        return false;
+                if (*name == ')' && depth > 0)
+                        depth--;
+        }
+        return true;
+}
+
 /* Lists of names, versions and flags that belong together; versions and flags may be missing altogether. */
 static int dependencies_read(Header h, rpmTagVal name, rpmTagVal evr, rpmTagVal flags,
         struct kiln_rpm_dependency **ret, size_t *ret_n)
@@ -54,6 +67,10 @@ static int dependencies_read(Header h, rpmTagVal name, rpmTagVal evr, rpmTagVal 
                         (have_bits && rpmtdCount(&bits) != rpmtdCount(&names)))
                         r = -EINVAL;
                 while (r == 0 && (s = rpmtdNextString(&names))) {
+                        if (!kiln_dependency_is_shallow(s)) {
+                                r = -ELOOP;
+                                break;
+                        }
                         struct kiln_rpm_dependency *d = KILN_APPEND(*ret, *ret_n);
                         uint32_t *b = have_bits ? rpmtdNextUint32(&bits) : NULL;
 
@@ -221,7 +238,7 @@ static const char *header_read(Header h, struct kiln_rpm *r)
                         &r->conflicts, &r->n_conflicts) < 0 ||
                 dependencies_read(h, RPMTAG_OBSOLETENAME, RPMTAG_OBSOLETEVERSION, RPMTAG_OBSOLETEFLAGS,
                         &r->obsoletes, &r->n_obsoletes) < 0)
-                return "its dependency lists do not fit together";
+                return "its dependency lists do not fit together, or one is nested too deeply";
         if (files_read(h, r) < 0)
                 return "its file list does not fit together";
         return NULL;

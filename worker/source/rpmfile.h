@@ -41,6 +41,11 @@ struct kiln_rpm_file {
         uint32_t flags; /* RPMFILE_* (config 1, doc 2, ghost 64, license 128, …) */
 };
 
+/* Rich dependencies, "(a if (b or c))", are parsed by recursion in librpm and libsolv: what is nested more
+ * deeply than this is nobody's package. */
+#define KILN_DEPENDENCY_DEPTH_MAX 100
+bool kiln_dependency_is_shallow(const char *name);
+
 struct kiln_rpm_dependency {
         char *name, *evr; /* evr "" when unversioned */
         uint32_t flags;   /* RPMSENSE_* */
@@ -56,7 +61,7 @@ struct kiln_rpm {
         char *summary, *description, *license, *url, *vendor, *packager, *group, *source_rpm, *build_host,
                 *platform, *optflags;
         int64_t build_time_s;
-        int64_t changelog_time_s; /* of the newest %changelog entry; 0 without one */
+        int64_t changelog_time_s;              /* of the newest %changelog entry; 0 without one */
         char **exclusive_arch, **exclude_arch; /* NULL-terminated, may be empty */
         struct kiln_rpm_dependency *requires, *provides, *conflicts, *obsoletes;
         size_t n_requires, n_provides, n_conflicts, n_obsoletes;

@@ -412,7 +412,7 @@ static int librpm_judge(struct verification *v, int fd, const struct tally *t)
         rpmKeyring ring;
         rpmts ts;
         FD_t f;
-        int bad;
+        int bad, broke;
 
         /* An open file description of its own: librpm moves the position. */
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -433,7 +433,10 @@ static int librpm_judge(struct verification *v, int fd, const struct tally *t)
         kiln_buf_reset(&v->messages);
         bad = rpmVerifySignatures(&qva, ts, f, v->name);
         rpmtsFree(ts);
+        broke = Ferror(f);
         Fclose(f);
+        if (bad && broke)
+                return kiln_error_set(v->err, KILN_INFRA, EIO, "verifying", v->name, "cannot read it");
         if (bad)
                 return refuse(v, "librpm refuses it: %s", kiln_buf_str(&v->messages));
         return 0;

@@ -1,17 +1,15 @@
 /* compare_payloads() at a safe distance: it runs in the sandbox and says what it found in lines of JSON, one
  * difference each, which are read here as hostile input. */
 #include "sandbox/sandbox.h"
-#include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/buildroot/layer.h"
+#include "worker/buildroot/scratch.h"
 #include "worker/verify/compare-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -203,43 +201,25 @@ static int run(const struct kiln_context *c, const struct kiln_idmap *idmap, int
         return judge(&result, job->a->name, err);
 }
 
-/* An empty root below the scratch directories of builds. Its lease lets the next build sweep it away if we
- * are killed. */
-static int root_make(
-        const struct kiln_idmap *idmap, int work_fd, const char *name, int *ret_lease, struct kiln_error *err)
-{
-        struct kiln_sandbox_error e = {0};
-        _cleanup_close_ int root = kiln_idmap_mkdir(idmap, work_fd, name, 0, 0, &e), spool = -1, lease = -1;
-
-        if (root >= 0)
-                spool = kiln_idmap_mkdir(idmap, root, SPOOL + 1, COMPARE_UID, COMPARE_UID, &e);
-        if (root < 0 || spool < 0)
-                return kiln_error_from_sandbox(err, &e, "making", "a directory to compare in");
-        lease = openat(root, "lease", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (lease < 0 || flock(lease, LOCK_EX | LOCK_NB) < 0)
-                return kiln_error_set(err, KILN_INFRA, errno, "making", name, "a directory to compare in");
-        *ret_lease = TAKE_FD(lease);
-        return TAKE_FD(root);
-}
-
 int compare_payloads_confined(const struct kiln_context *c, const struct compare_side *a,
         const struct compare_side *b, struct kiln_comparison *into, struct kiln_error *err)
 {
-        _cleanup_free_ char *work = kiln_path_join(c->cache_dir, "build"),
-                            *name = kiln_asprintf("compare.%d.%" PRIx64, getpid(), kiln_clock_ns());
-        _cleanup_close_ int work_fd = kiln_dir_make(AT_FDCWD, work, 0755), root_fd = -1, lease = -1;
+        _cleanup_scratch_ struct kiln_scratch scratch = KILN_SCRATCH_INIT;
         struct compare_job job = {.a = a, .b = b, .out = KILN_BUF_INIT};
         struct kiln_sandbox_error e = {0};
+        _cleanup_close_ int spool = -1;
         struct kiln_idmap idmap;
         int r;
 
-        if (work_fd < 0)
-                return kiln_error_set(err, KILN_INFRA, work_fd, "opening", work, "the scratch directories");
         if (kiln_idmap_find(KILN_ID_AUTO, &idmap, &e) < 0)
                 return kiln_error_from_sandbox(err, &e, "looking for", "a mapping of user ids");
-        root_fd = root_make(&idmap, work_fd, name, &lease, err);
-        r = root_fd < 0 ? root_fd : run(c, &idmap, root_fd, &job, err);
-        kiln_idmap_rmtree(&idmap, work_fd, name, &e);
+        r = kiln_scratch_make(c, &idmap, &scratch, err);
+        if (r < 0)
+                return r;
+        spool = kiln_idmap_mkdir(&idmap, scratch.root_fd, SPOOL + 1, COMPARE_UID, COMPARE_UID, &e);
+        if (spool < 0)
+                return kiln_error_from_sandbox(err, &e, "making", "a directory to compare in");
+        r = run(c, &idmap, scratch.root_fd, &job, err);
         if (r == 0)
                 r = compare_output_read(kiln_buf_str(&job.out), job.out.len, a->name, into, err);
         kiln_buf_clear(&job.out);

@@ -128,10 +128,7 @@ static void scan_payloads(struct judge *j)
         _cleanup_free_ int *fds = kiln_calloc(j->n_packages, sizeof(*fds));
         _cleanup_free_ const struct kiln_rpm **rpms = kiln_calloc(j->n_packages, sizeof(*rpms));
         _cleanup_free_ struct kiln_scan **scans = kiln_calloc(j->n_packages, sizeof(*scans));
-        _cleanup_free_ char *name = NULL;
-        _cleanup_close_ int tmp = -1, work = -1;
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
-        const char *base = getenv("TMPDIR");
         struct kiln_sandbox_error refused = {0};
         struct kiln_idmap idmap;
         size_t n = 0;
@@ -143,23 +140,12 @@ static void scan_payloads(struct judge *j)
                 fds[n] = j->packages[i].fd;
                 rpms[n++] = j->packages[i].rpm;
         }
-        base = base && *base ? base : "/tmp";
-        tmp = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        work = tmp < 0 ? -errno : kiln_dir_make_temp(tmp, "kiln-verify.", &name);
-        if (work < 0) {
-                kiln_error_set(&err, KILN_INFRA, tmp < 0 ? errno : -work, "making a directory in", base,
-                        "cannot make it");
-                judge_find_error(j, CHECK_SBOM, NULL, &err);
-                return;
-        }
         if (kiln_idmap_find(KILN_ID_AUTO, &idmap, &refused) < 0) {
                 judge_find(j, CHECK_SBOM, NULL, KILN_REFUSED,
                         "payloads cannot be read here: %s: %s; --quick holds SBOMs against headers only",
                         refused.step, refused.message);
         } else {
-                _cleanup_free_ char *path = kiln_path_join(base, name);
-
-                r = kiln_scan_packages(j->context, &idmap, path, fds, rpms, n, scans, &err);
+                r = kiln_scan_packages(j->context, &idmap, fds, rpms, n, scans, &err);
                 if (r < 0 && err.verdict == KILN_BUILD_FAILED)
                         err.verdict = KILN_NOT_REPRODUCED;
                 if (r < 0)
@@ -168,7 +154,6 @@ static void scan_payloads(struct judge *j)
         for (size_t i = 0, k = 0; i < j->n_packages; i++)
                 if (j->packages[i].rpm)
                         j->packages[i].scan = scans[k++];
-        kiln_tree_remove(tmp, name);
 }
 
 static void check_bom(struct judge *j, const struct judge_bom *b)

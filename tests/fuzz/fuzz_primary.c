@@ -1,0 +1,49 @@
+/* primary.xml of arbitrary bytes, uncompressed: refused, or turned into the canonical form that libsolv reads
+ * back. */
+#include "worker/base/file.h"
+#include "worker/buildroot/lock.h"
+#include "worker/buildroot/solvcache.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_buf_ struct kiln_buf canonical = KILN_BUF_INIT;
+        size_t left_out;
+        _cleanup_close_ int fd = memfd_create("fuzz", MFD_CLOEXEC);
+        FILE *f = NULL;
+        Pool *pool;
+        Solvable *s;
+        Repo *repo;
+        Id p;
+
+        if (fd < 0 || kiln_fd_write(fd, data, size) < 0 || lseek(fd, 0, SEEK_SET) != 0 ||
+                solvcache_open_bounded(fd, "primary.xml", 0, &f, "fuzz", &err) < 0)
+                return 0;
+        if (solvcache_convert(f, "fuzz", &canonical, &left_out, &err) == 0) {
+                pool = pool_create();
+                pool_setdisttype(pool, DISTTYPE_RPM);
+                repo = repo_create(pool, "fuzz");
+                if (solvcache_parse(&canonical, repo) != 0)
+                        abort();
+                FOR_REPO_SOLVABLES(repo, p, s)
+                {
+                        const char *location = solvable_get_location(s, NULL);
+
+                        if (!location || !kiln_location_is_safe(location))
+                                abort();
+                }
+                pool_addfileprovides(pool);
+                pool_createwhatprovides(pool);
+                pool_free(pool);
+        }
+        fclose(f);
+        return 0;
+}
