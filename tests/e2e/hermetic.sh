@@ -119,6 +119,7 @@ hermetic() { # USER LABEL ID-MODE
         ln -s "$bootstrap" "$own/bootstrap"
         # The checkout may be out of this user's reach.
         install -m 755 "$kiln" "$here/run-alone.py" "$own/"
+        install -D -m 755 "$(dirname "$kiln")/whole/kiln" "$own/whole/kiln"
         cp -r "$work/s/hostile-1-1.src.rpm" "$own/"
         [ "$user" = "$(id -un)" ] || chown -R "$user:" "$own"
         out=$own/out

@@ -33,6 +33,9 @@ int kiln_cmd_signer(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_cache(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_sandbox(struct kiln_context *c, int argc, char **argv);
 
+/* The program, given the commands it has (NULL-terminated, in the order of kiln --help): its exit status. */
+int kiln_cli_main(const struct kiln_command *const *commands, int argc, char **argv);
+
 /* --json was given: the result on stdout is one JSON value. */
 bool kiln_cli_json(const struct kiln_context *c);
 
