@@ -88,8 +88,8 @@ int root_sources_open(struct setup *u, struct root_sources *r)
 static int overlay_new(struct setup *u, const struct root_sources *r)
 {
         char lowers[256], upper[16], work[16];
-        struct mount_option options[] = {
-                {"source", "kiln"}, {"lowerdir", lowers}, {"userxattr", NULL}, {NULL}, {NULL}, {NULL}};
+        struct mount_option options[] = {{"source", "kiln"}, {"lowerdir", lowers}, {"userxattr", NULL},
+                {NULL}, {NULL}, {NULL}, {NULL}};
         size_t used = 0;
 
         /* A string option holds at most 255 bytes (fsconfig(2)), hence names relative to /proc/self/fd */
@@ -103,6 +103,8 @@ static int overlay_new(struct setup *u, const struct root_sources *r)
                 snprintf(work, sizeof work, "%d", r->work);
                 options[3] = (struct mount_option){"upperdir", upper};
                 options[4] = (struct mount_option){"workdir", work};
+                if (u->s->upper_volatile)
+                        options[5] = (struct mount_option){"volatile", NULL};
         }
         int n = TRY(u->hook, &u->err, "mount overlay", chdir("/proc/self/fd"));
         if (n < 0)

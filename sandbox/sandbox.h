@@ -133,6 +133,8 @@ struct kiln_sandbox {
         size_t n_lower_fds;
         int upper_fd;
         int work_fd;
+        bool upper_volatile; /* the overlay's end waits for no disk: the caller syncs upper_fd, or throws it
+                                away. work_fd is of no further use */
         bool root_read_only; /* nothing in the root changes, mount points included; not together with
                                 writable[] */
 

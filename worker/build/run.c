@@ -114,6 +114,7 @@ int build_run_init(
         run->s.n_lower_fds = root->n_layers;
         run->s.upper_fd = run->upper_fd;
         run->s.work_fd = run->work_fd;
+        run->s.upper_volatile = true; /* gone with the scratch directory */
         run->s.uid = run->s.gid = KILN_BUILD_UID;
         run->s.writable = writable;
         run->s.profile = p->profile;
