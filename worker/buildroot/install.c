@@ -1,4 +1,9 @@
-/* Filling a layer inside the sandbox: the closure that can run rpm is unpacked, then that rpm installs. */
+/* Filling a layer inside the sandbox: the target's own rpm installs, run from the layers below.
+ *
+ * Below a base there is nothing. Then the closure that can run rpm is unpacked into a directory of its own,
+ * and takes the place of a layer below for as long as rpm runs. Nothing of it stays: the finished tree has
+ * every file from rpm, as after a plain transaction into an empty root, and rpm has no file to replace.
+ * (Replacing is dear: ext4 looks for inodes that were not freed in the last minutes.) */
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/layer_private.h"
@@ -110,17 +115,11 @@ static int run_inside(struct layer_job *j, struct kiln_sandbox *s, const char *d
         return 0;
 }
 
-static void sandbox_common(const struct layer_job *j, struct kiln_sandbox *s, int root_fd, int work_fd)
+static void sandbox_common(const struct layer_job *j, struct kiln_sandbox *s)
 {
         kiln_sandbox_init(s);
         s->idmap = *j->map;
         s->profile = KILN_PROFILE_INSTALL;
-        if (j->parent) {
-                s->lower_fds = j->parent->lower_fds;
-                s->n_lower_fds = j->parent->n_layers;
-                s->work_fd = work_fd;
-        }
-        s->upper_fd = root_fd;
         s->cancel_fd = j->context->cancel_fd;
         s->limits.wall_s = 3600;
         s->limits.silence_s = 1800;
@@ -128,37 +127,60 @@ static void sandbox_common(const struct layer_job *j, struct kiln_sandbox *s, in
         s->limits.output_bytes = (uint64_t)64 << 20;
 }
 
-static int bootstrap_unpack(
-        struct layer_job *j, const struct kiln_sandbox *common, char *const *paths, struct kiln_error *err)
+struct bootstrap_package {
+        const char *path;
+        uint64_t bytes;
+        bool first;
+};
+
+static int bootstrap_compare(const void *a, const void *b)
 {
-        _cleanup_free_ const char **chosen = kiln_calloc(j->n_packages + 1, sizeof(*chosen));
-        struct unpack u = {.paths = chosen, .skip = foreign};
+        const struct bootstrap_package *x = a, *y = b;
+
+        if (x->first != y->first)
+                return x->first ? -1 : 1;
+        return x->bytes > y->bytes ? -1 : x->bytes < y->bytes;
+}
+
+static int bootstrap_unpack(struct layer_job *j, const struct kiln_sandbox *common, int root_fd,
+        char *const *paths, struct kiln_error *err)
+{
+        _cleanup_free_ struct bootstrap_package *chosen = kiln_calloc(j->n_packages + 1, sizeof(*chosen));
+        _cleanup_free_ const char **sorted = kiln_calloc(j->n_packages + 1, sizeof(*sorted));
+        struct unpack u = {.paths = sorted, .skip = foreign};
         struct kiln_sandbox s = *common;
 
-        /* The filesystem package brings the links (/bin, /lib64) that the others' paths go through. */
-        for (int pass = 0; pass < 2; pass++) {
-                for (size_t i = 0; i < j->n_packages; i++) {
-                        bool first = strcmp(j->packages[i]->name, "filesystem") == 0;
+        for (size_t i = 0; i < j->n_packages; i++) {
+                const struct kiln_locked_package *p = j->packages[i];
 
-                        if (j->packages[i]->layer == KILN_LOCK_BOOTSTRAP && first == (pass == 0))
-                                chosen[u.n++] = paths[i];
-                }
-                if (pass == 0)
-                        u.n_first = u.n;
+                /* The filesystem package brings the links (/bin, /lib64) that the others' paths go through.
+                 */
+                if (p->layer == KILN_LOCK_BOOTSTRAP)
+                        chosen[u.n++] = (struct bootstrap_package){
+                                paths[i], p->size_bytes, strcmp(p->name, "filesystem") == 0};
         }
         if (u.n == 0)
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, "installing", j->what,
                         "the lock names no package that can run rpm (layer BOOTSTRAP)");
+        qsort(chosen, u.n, sizeof(*chosen), bootstrap_compare);
+        for (size_t i = 0; i < u.n; i++) {
+                sorted[i] = chosen[i].path;
+                u.n_first += chosen[i].first;
+        }
+        s.upper_fd = root_fd;
         s.entry = unpack_entry;
         s.entry_arg = &u;
         return run_inside(j, &s, "unpacking the bootstrap packages of", err);
 }
 
-static int rpm_install(
-        struct layer_job *j, const struct kiln_sandbox *common, char *const *paths, struct kiln_error *err)
+/* Over the layers below, whose topmost is lower_fds[0]. Digests are not checked again: the whole file's was.
+ */
+static int rpm_install(struct layer_job *j, const struct kiln_sandbox *common, const int *lower_fds,
+        size_t n_lower_fds, int root_fd, int work_fd, char *const *paths, struct kiln_error *err)
 {
-        static const char *const fixed[] = {"/usr/bin/rpm", "-U", "--nosignature", "--noplugins", "--define",
-                "_netsharedpath /dev:/proc:/sys:/run", "--define", "_install_langs all"};
+        static const char *const fixed[] = {"/usr/bin/rpm", "-U", "--nosignature", "--nodigest",
+                "--nofiledigest", "--noplugins", "--define", "_netsharedpath /dev:/proc:/sys:/run",
+                "--define", "_install_langs all"};
         static const char *const env[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/root",
                 "LC_ALL=C.UTF-8", "TZ=UTC", "TERM=dumb", NULL};
         size_t n_args = kiln_strv_length(j->toolchain->install_args), n = 0;
@@ -167,6 +189,11 @@ static int rpm_install(
         _cleanup_free_ char *dbpath = kiln_asprintf("--dbpath=%s", j->toolchain->dbpath);
         struct kiln_sandbox s = *common;
 
+        s.lower_fds = lower_fds;
+        s.n_lower_fds = n_lower_fds;
+        s.upper_fd = root_fd;
+        s.work_fd = work_fd;
+        s.upper_volatile = true;
         for (size_t i = 0; i < KILN_ARRAY_SIZE(fixed); i++)
                 argv[n++] = fixed[i];
         argv[n++] = dbpath;
@@ -179,20 +206,12 @@ static int rpm_install(
         return run_inside(j, &s, "installing the packages of", err);
 }
 
-int layer_fill(struct layer_job *j, int dir_fd, int lease_fd, struct kiln_error *err)
+/* Links of all packages below dir_fd; *ret_fd is that directory, paths[] what they are called inside. */
+static int packages_link(struct layer_job *j, int dir_fd, int *ret_fd, char **paths, struct kiln_error *err)
 {
-        _cleanup_close_ int root = -1, work = -1, packages = -1;
-        _cleanup_strv_ char **paths = kiln_calloc(j->n_packages + 1, sizeof(*paths));
-        struct kiln_sandbox_error serr = {0};
-        struct kiln_sandbox s;
+        _cleanup_close_ int packages = kiln_dir_make(dir_fd, "packages", 0755);
         int r = 0;
 
-        root = kiln_idmap_mkdir(j->map, dir_fd, "root", 0, 0, &serr);
-        if (root >= 0 && j->parent)
-                work = kiln_idmap_mkdir(j->map, dir_fd, "work", 0, 0, &serr);
-        if (root < 0 || (j->parent && work < 0))
-                return kiln_error_from_sandbox(err, &serr, "making", "a layer's directory");
-        packages = kiln_dir_make(dir_fd, "packages", 0755);
         if (packages < 0)
                 return kiln_error_set(err, KILN_INFRA, packages, "making", "a layer's directory", "mkdir");
         for (size_t i = 0; i < j->n_packages && r == 0; i++) {
@@ -202,6 +221,33 @@ int layer_fill(struct layer_job *j, int dir_fd, int lease_fd, struct kiln_error 
                 paths[i] = kiln_asprintf(PACKAGES_DIR "/%s", name);
                 r = package_link(j, packages, j->packages[i], name, err);
         }
+        if (r == 0)
+                *ret_fd = TAKE_FD(packages);
+        return r;
+}
+
+/* Empty directories, owned by the mapping's id 0. */
+static int scratch_make(const struct layer_job *j, int dir_fd, const char *name, struct kiln_error *err)
+{
+        struct kiln_sandbox_error serr = {0};
+        int fd = kiln_idmap_mkdir(j->map, dir_fd, name, 0, 0, &serr);
+
+        return fd >= 0 ? fd : kiln_error_from_sandbox(err, &serr, "making", "a layer's directory");
+}
+
+int layer_fill(struct layer_job *j, int dir_fd, int lease_fd, struct kiln_error *err)
+{
+        static const char *const scratch[] = {"work", "bootstrap"};
+        _cleanup_close_ int root = -1, work = -1, packages = -1, bootstrap = -1;
+        _cleanup_strv_ char **paths = kiln_calloc(j->n_packages + 1, sizeof(*paths));
+        struct kiln_sandbox_error serr = {0};
+        struct kiln_sandbox s;
+        int r;
+
+        if ((root = scratch_make(j, dir_fd, "root", err)) < 0 ||
+                (work = scratch_make(j, dir_fd, "work", err)) < 0)
+                return -EIO;
+        r = packages_link(j, dir_fd, &packages, paths, err);
         if (r < 0)
                 return r;
 
@@ -213,17 +259,24 @@ int layer_fill(struct layer_job *j, int dir_fd, int lease_fd, struct kiln_error 
                         .mode = 0755},
                 {.kind = KILN_MOUNT_BIND_RO, .target = PACKAGES_DIR, .source_fd = packages},
         };
-        sandbox_common(j, &s, root, work);
+        sandbox_common(j, &s);
         s.mounts = mounts;
         s.n_mounts = KILN_ARRAY_SIZE(mounts);
-        if (!j->parent)
-                r = bootstrap_unpack(j, &s, paths, err);
-        if (r == 0)
-                r = rpm_install(j, &s, paths, err);
+        if (!j->parent) {
+                bootstrap = scratch_make(j, dir_fd, "bootstrap", err);
+                r = bootstrap < 0 ? -EIO : bootstrap_unpack(j, &s, bootstrap, paths, err);
+                if (r < 0)
+                        return r;
+        }
+        r = rpm_install(j, &s, j->parent ? j->parent->lower_fds : &bootstrap,
+                j->parent ? j->parent->n_layers : 1, root, work, paths, err);
         if (r < 0)
                 return r;
-        kiln_idmap_rmtree(j->map, dir_fd, "work", &serr);
-        r = kiln_tree_remove(dir_fd, "packages");
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(scratch) && r == 0; i++)
+                if (kiln_file_exists(dir_fd, scratch[i]))
+                        r = kiln_idmap_rmtree(j->map, dir_fd, scratch[i], &serr);
+        if (r == 0)
+                r = kiln_tree_remove(dir_fd, "packages");
         if (r == 0)
                 r = seal_write(j->map, root, lease_fd);
         if (r == 0 && syncfs(dir_fd) < 0)

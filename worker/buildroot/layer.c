@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 /* Raised whenever the same inputs would give another tree. */
-#define LAYER_FORMAT 2
+#define LAYER_FORMAT 3
 
 void kiln_root_init(struct kiln_root *r)
 {

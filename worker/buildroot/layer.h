@@ -1,10 +1,10 @@
 /* Layers: build roots on disk, each named by what it is made of, shared read-only by any number of builds.
  *
- * A layer is installed inside the sandbox by the target's own rpm: first the closure that can run rpm is
- * unpacked by a helper in the sandbox, then that rpm installs everything properly over it. No payload is
- * parsed and no scriptlet runs outside. A finished layer is synced and renamed into place; it is never
- * written again. Two processes that make the same layer at once both succeed, one of them in vain. Layers
- * belong to one host user.
+ * A layer is installed inside the sandbox by the target's own rpm, run from the layers below. Below a base
+ * that is the closure that can run rpm, unpacked by a helper in the sandbox and thrown away afterwards. No
+ * payload is parsed and no scriptlet runs outside. A finished layer is synced and renamed into place; it is
+ * never written again. Two processes that make the same layer at once both succeed, one of them in vain.
+ * Layers belong to one host user.
  *
  * Below <cache>/layers: <key>/root (the tree, owned by mapped ids), <key>/lease (flock: shared while in use;
  * how many entries the tree has), .new-… (being made, its lease held exclusively; without a holder it is

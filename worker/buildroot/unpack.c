@@ -1,4 +1,5 @@
-/* Unpacks RPM payloads with libarchive (gzip, xz, zstd, bzip2, lzma, none), two at a time.
+/* Unpacks RPM payloads with libarchive (gzip, xz, zstd, bzip2, lzma, none), as many at a time as there are
+ * processors.
  *
  * The sandbox is the boundary: links in the tree may lead anywhere, they cannot lead out of it. */
 #include "worker/buildroot/unpack.h"
@@ -8,12 +9,16 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#define JOBS 2
+#define JOBS_MAX 8
 #define BLOCK_BYTES ((size_t)1 << 20)
 
 static void archive_read_freep(struct archive **a)
@@ -117,29 +122,44 @@ static int unpack_one(const struct unpack *u, const char *path)
         }
 }
 
+/* One of the processes: takes the next package that none has taken. */
+static int unpack_rest(const struct unpack *u, atomic_size_t *next)
+{
+        for (;;) {
+                size_t i = atomic_fetch_add(next, 1);
+
+                if (i >= u->n)
+                        return 0;
+                if (unpack_one(u, u->paths[i]) < 0)
+                        return 1;
+        }
+}
+
 int unpack_entry(void *arg)
 {
         const struct unpack *u = arg;
-        pid_t pids[JOBS];
+        pid_t pids[JOBS_MAX];
+        size_t jobs = (size_t)get_nprocs();
+        atomic_size_t *next =
+                mmap(NULL, sizeof(*next), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         int failed = 0;
 
-        if (chdir("/") < 0)
+        if (next == MAP_FAILED || chdir("/") < 0)
                 return 1;
         for (size_t i = 0; i < u->n_first; i++)
                 if (unpack_one(u, u->paths[i]) < 0)
                         return 1;
-        for (size_t job = 0; job < JOBS; job++) {
+        atomic_init(next, u->n_first);
+        if (jobs > JOBS_MAX)
+                jobs = JOBS_MAX;
+        for (size_t job = 0; job < jobs; job++) {
                 pids[job] = fork();
                 if (pids[job] < 0)
                         return 1;
-                if (pids[job] > 0)
-                        continue;
-                for (size_t i = u->n_first + job; i < u->n; i += JOBS)
-                        if (unpack_one(u, u->paths[i]) < 0)
-                                _exit(1);
-                _exit(0);
+                if (pids[job] == 0)
+                        _exit(unpack_rest(u, next));
         }
-        for (size_t job = 0; job < JOBS; job++) {
+        for (size_t job = 0; job < jobs; job++) {
                 int status;
 
                 while (waitpid(pids[job], &status, 0) < 0)
