@@ -315,6 +315,8 @@ void record_usage(struct record *r, const struct kiln_build_usage *u)
         p->output_bytes = u->output_bytes;
         p->cpu_ms = (u->user_ns + u->system_ns) / 1000000;
         p->cgroup = u->cgroup;
+        if (u->first_exec_ns > r->started_ns)
+                r->result->first_exec_ms = (u->first_exec_ns - r->started_ns) / 1000000;
         if (r->result->peaks)
                 kiln_message_free((ProtobufCMessage *)r->result->peaks);
         r->result->peaks = p;
