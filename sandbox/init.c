@@ -113,6 +113,19 @@ static int output_make(struct setup *u)
         return n < 0 ? step_fail(&u->err, "output pipe", -n, "cannot hand over the output pipes") : 0;
 }
 
+/* Process ids count up from the last one, which a namespace's owner may set (pid_namespaces(7)). */
+static int pid_set(struct setup *u)
+{
+        char text[16];
+
+        if (u->s->first_pid <= 0)
+                return 0;
+        int length = snprintf(text, sizeof text, "%d", (int)u->s->first_pid - 1);
+        _fd_ int fd = TRY(u->hook, &u->err, "first pid",
+                openat(u->proc_fd, "sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC));
+        return fd < 0 ? fd : TRY(u->hook, &u->err, "first pid", write(fd, text, (size_t)length));
+}
+
 static int init_setup(struct setup *u)
 {
         struct root_sources sources;
@@ -129,7 +142,8 @@ static int init_setup(struct setup *u)
         if ((n = namespaces_enter(u)) < 0 || (n = root_sources_open(u, &sources)) < 0)
                 return n;
         u->stdin_fd = u->s->stdin_fd;
-        if ((n = identity_set(u)) < 0 || (n = root_enter(u, &sources)) < 0 || (n = observe_start(u)) < 0)
+        if ((n = identity_set(u)) < 0 || (n = root_enter(u, &sources)) < 0 || (n = observe_start(u)) < 0 ||
+                (n = pid_set(u)) < 0)
                 return n;
         if (u->s->terminal)
                 return 0;

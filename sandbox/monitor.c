@@ -8,6 +8,7 @@
 #include "sandbox/idmap.h"
 #include "sandbox/notify.h"
 #include "sandbox/setup.h"
+#include "sandbox/trace.h"
 #include "sandbox/tree.h"
 #include "sandbox/util.h"
 
@@ -134,6 +135,9 @@ static int monitor_setup(struct setup *u, pid_t *ret_watcher)
                         disk_watch(u);
                 *ret_watcher = n;
         }
+        n = trace_start(u); /* likewise */
+        if (n < 0)
+                return n;
         n = TRY(u->hook, &u->err, "unshare time namespace", unshare(CLONE_NEWTIME));
         if (n < 0)
                 return n;
@@ -153,6 +157,7 @@ static void __attribute__((noreturn)) monitor_die(struct setup *u, pid_t init, p
                 kill(init, SIGKILL);
         if (watcher > 0)
                 kill(watcher, SIGKILL);
+        sandbox_close(&u->trace_fd);
         children_wait();
         setup_die(u);
 }
@@ -180,6 +185,7 @@ void monitor_main(struct setup *u)
                 monitor_die(u, init, watcher);
         if (init == 0) {
                 sandbox_close(&u->monitor_fd);
+                sandbox_close(&u->trace_fd);
                 init_main(u);
         }
         sandbox_close(&u->program_fd);
@@ -193,7 +199,7 @@ void monitor_main(struct setup *u)
         if (n < 0)
                 monitor_die(u, init, watcher);
         prctl(PR_SET_DUMPABLE, 0);
-        int keep[] = {u->control_fd, u->monitor_fd, pidfd};
+        int keep[] = {u->control_fd, u->monitor_fd, u->trace_fd, pidfd};
         if (setup_close_all_but(keep, SANDBOX_COUNT(keep)) < 0) {
                 step_fail(&u->err, "close_range", errno, "cannot close descriptors");
                 monitor_die(u, init, watcher);
@@ -207,6 +213,7 @@ void monitor_main(struct setup *u)
         monitor_loop(u, pidfd);
         if (watcher > 0)
                 kill(watcher, SIGKILL);
+        sandbox_close(&u->trace_fd);
         children_wait();
         _exit(0);
 }

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -111,10 +112,45 @@ static int session_make(struct setup *u)
         return n;
 }
 
+/* Answers are written into this process's memory, which a host can forbid: better found out now. */
+static int release_check(struct setup *u)
+{
+        struct utsname name;
+        int n;
+
+        if (!u->s->kernel_release)
+                return 0;
+        n = TRY(u->hook, &u->err, "answer uname", uname(&name));
+        if (n < 0)
+                return n;
+        return strcmp(name.release, u->s->kernel_release) == 0
+                       ? 0
+                       : step_fail(&u->err, "answer uname", EIO, "uname was not answered");
+}
+
+static int clock_check(struct setup *u)
+{
+        const struct kiln_sandbox *s = u->s;
+        struct timespec said, host;
+        int64_t wanted;
+        int n;
+
+        if (!setup_clock_varied(s))
+                return 0;
+        n = TRY(u->hook, &u->err, "answer clock", syscall(SYS_clock_gettime, CLOCK_REALTIME, &said));
+        if (n < 0)
+                return n;
+        /* this process still has its vDSO, or a kernel without one answers both times */
+        clock_gettime(CLOCK_REALTIME, &host);
+        wanted = (s->clock_hold_s ? s->clock_hold_s : host.tv_sec) + s->clock_shift_s;
+        if (said.tv_sec <= wanted && said.tv_sec >= wanted - 60)
+                return 0;
+        return step_fail(&u->err, "answer clock", EIO, "the time of day was not answered");
+}
+
 static int seccomp_enter(struct setup *u)
 {
         struct message m = {.kind = MESSAGE_GO};
-        struct utsname name;
         int n;
 
         int listener = TRY(u->hook, &u->err, "seccomp", seccomp_install(u->policy));
@@ -124,15 +160,8 @@ static int seccomp_enter(struct setup *u)
         close(listener);
         if (n < 0)
                 return step_fail(&u->err, "seccomp", -n, "cannot hand over the listener");
-        if (!u->s->kernel_release)
-                return 0;
-        /* The answer is written into this process's memory, which a host can forbid: better found out now. */
-        n = TRY(u->hook, &u->err, "answer uname", uname(&name));
-        if (n < 0)
-                return n;
-        return strcmp(name.release, u->s->kernel_release) == 0
-                       ? 0
-                       : step_fail(&u->err, "answer uname", EIO, "uname was not answered");
+        n = clock_check(u);
+        return n < 0 ? n : release_check(u);
 }
 
 /* Like execvpe(3), but with the PATH of the environment given, and without a shell for files of unknown
@@ -190,7 +219,10 @@ static int program_setup(struct setup *u)
                 (n = TRY(u->hook, &u->err, "drop capabilities", caps_set(keep, n_keep))) < 0 ||
                 (n = session_make(u)) < 0)
                 return n;
-        umask(022);
+        umask(s->umask ? s->umask : 022);
+        if (s->fixed_addresses &&
+                (n = TRY(u->hook, &u->err, "fixed addresses", personality(ADDR_NO_RANDOMIZE))) < 0)
+                return n;
         if ((n = descriptors_close(u)) < 0 ||
                 (n = TRY(u->hook, &u->err, "processor affinity", limits_affinity(s->cpus))) < 0 ||
                 (n = TRY(u->hook, &u->err, "rlimits", limits_apply(&s->limits, u->cgroup))) < 0)

@@ -184,6 +184,17 @@ struct kiln_sandbox {
         void (*opened)(void *ctx, const char *path);
         void *opened_ctx;
 
+        /* What a second build sees otherwise, so that a difference shows what a package depends on. All zero:
+         * nothing of it. */
+        mode_t umask;          /* 0: 022 */
+        bool fixed_addresses;  /* no address space randomisation (personality(2), ADDR_NO_RANDOMIZE) */
+        pid_t first_pid;       /* of the program, or the next free one after it; 0: as it comes */
+        uint64_t memory_bytes; /* sysinfo(2) and, without nested_mounts, /proc/meminfo say so */
+        int64_t clock_shift_s; /* the time of day is this much later than the host's. Every program that is
+                                  executed loses the vDSO's clock (trace.c) and gets its answers from the
+                                  listener; `entry` keeps the vDSO's. Nobody inside can ptrace meanwhile */
+        int64_t clock_hold_s;  /* the time of day stands still at this many seconds since 1970 */
+
         struct kiln_sandbox_limits limits;
         int disk_fd;        /* a bound directory that limits.disk_bytes counts besides upper_fd; -1: none */
         int cancel_fd;      /* readable: kill everything and return how = CANCELLED; -1: none */

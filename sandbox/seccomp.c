@@ -33,9 +33,10 @@ const char *kiln_profile_text(enum kiln_profile p)
         return "";
 }
 
-const struct seccomp_policy *seccomp_policy(enum kiln_profile profile, bool single, bool answer)
+const struct seccomp_policy *seccomp_policy(
+        enum kiln_profile profile, bool single, enum seccomp_answers answers)
 {
-        return &seccomp_policies[profile][single][answer];
+        return &seccomp_policies[profile][single][answers];
 }
 
 int seccomp_install(const struct seccomp_policy *p)

@@ -19,9 +19,18 @@ struct seccomp_policy {
                               ENOSYS */
 };
 
-/* By profile; "single zero" lines count; "answer" lines go to the listener. */
-extern const struct seccomp_policy seccomp_policies[3][2][2];
-const struct seccomp_policy *seccomp_policy(enum kiln_profile profile, bool single, bool answer);
+/* Which calls the listener answers, beside counting what is denied. */
+enum seccomp_answers {
+        SECCOMP_ANSWER_NONE,
+        SECCOMP_ANSWER_UNAME, /* "answer" lines */
+        SECCOMP_ANSWER_VIEW,  /* "vary" lines too */
+};
+#define SECCOMP_ANSWERS 3
+
+/* By profile; "single zero" lines count; what the listener answers. */
+extern const struct seccomp_policy seccomp_policies[3][2][SECCOMP_ANSWERS];
+const struct seccomp_policy *seccomp_policy(
+        enum kiln_profile profile, bool single, enum seccomp_answers answers);
 
 /* Installs both filters in this process; no_new_privs must be set. Returns the listener of `main`, or -1 with
  * errno. Allocates nothing. */

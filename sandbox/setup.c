@@ -68,6 +68,18 @@ void setup_die(struct setup *u)
         _exit(127);
 }
 
+bool setup_clock_varied(const struct kiln_sandbox *s)
+{
+        return s->clock_shift_s != 0 || s->clock_hold_s != 0;
+}
+
+enum seccomp_answers setup_answers(const struct kiln_sandbox *s)
+{
+        if (setup_clock_varied(s) || s->memory_bytes)
+                return SECCOMP_ANSWER_VIEW;
+        return s->kernel_release ? SECCOMP_ANSWER_UNAME : SECCOMP_ANSWER_NONE;
+}
+
 void setup_signals_reset(void)
 {
         struct sigaction action = {.sa_handler = SIG_DFL};

@@ -23,6 +23,7 @@ struct setup {
         int control_fd; /* everybody else's end: what goes wrong, and when, is said here */
         int monitor_fd; /* monitor's end of the socket the seccomp listener travels over */
         int program_fd; /* the program's end of it */
+        int trace_fd;   /* monitor's end of a socket to the tracer; -1: none */
         int exec_fd;    /* write end of a close-on-exec pipe only the program holds in the end */
         pid_t caller;
         bool cgroup;                   /* the run has one */
@@ -75,6 +76,10 @@ int message_recv(int fd, struct message *m, int fds[2]);
 
 /* Sends the process's collected error and ends it. */
 void setup_die(struct setup *u) __attribute__((noreturn));
+
+/* What the listener has to answer for this run. */
+enum seccomp_answers setup_answers(const struct kiln_sandbox *s);
+bool setup_clock_varied(const struct kiln_sandbox *s);
 
 /* Default actions for all signals, none blocked. */
 void setup_signals_reset(void);

@@ -56,6 +56,10 @@ static const struct {
         {"answer uname", 0, "the host forbids supervision: sysctl kernel.yama.ptrace_scope must be below 3"},
         {"watch files", ENOSPC, "raise sysctl fs.inotify.max_user_watches"},
         {"watch files", EMFILE, "raise sysctl fs.inotify.max_user_instances"},
+        {"answer clock", 0,
+                "the clock cannot be varied here: sysctl kernel.yama.ptrace_scope must be below 3, and the "
+                "processor x86-64"},
+        {"first pid", 0, "this kernel cannot choose process ids (CONFIG_CHECKPOINT_RESTORE)"},
         {"cgroup", 0,
                 "hard limits need a delegated cgroup v2: systemd-run --user --scope -p Delegate=yes, or "
                 "Delegate=yes in the service"},

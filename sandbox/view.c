@@ -80,6 +80,57 @@ char *view_cpuinfo(const char *host, unsigned cpus)
         return out;
 }
 
+char *view_meminfo(const char *host, uint64_t bytes)
+{
+        static const char *const capped[] = {"MemTotal:", "MemFree:", "MemAvailable:"};
+        char *out = malloc(strlen(host) + 96), *to = out;
+
+        if (!out)
+                return NULL;
+        for (const char *line = host; *line;) {
+                size_t whole = strcspn(line, "\n");
+                unsigned long long kib = bytes / 1024, now;
+                bool written = false;
+
+                whole += line[whole] == '\n';
+                for (size_t i = 0; i < SANDBOX_COUNT(capped) && !written; i++) {
+                        size_t n = strlen(capped[i]);
+
+                        if (strncmp(line, capped[i], n) != 0 || sscanf(line + n, "%llu", &now) != 1)
+                                continue;
+                        if (i == 0 || now > kib)
+                                now = kib;
+                        to += sprintf(to, "%-15s%9llu kB\n", capped[i], now);
+                        written = true;
+                }
+                if (!written) {
+                        memcpy(to, line, whole);
+                        to += whole;
+                }
+                line += whole;
+        }
+        *to = '\0';
+        return out;
+}
+
+/* The text of a file of the host's /proc; the caller's, NULL when it cannot be read. */
+static char *host_text(const char *path)
+{
+        size_t size = 1 << 20, used = 0;
+        char *text = malloc(size);
+        ssize_t n = 0;
+
+        _fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        while (text && fd >= 0 && used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
+                used += (size_t)n;
+        if (!text || fd < 0 || n < 0) {
+                free(text);
+                return NULL;
+        }
+        text[used] = '\0';
+        return text;
+}
+
 static int cover_cpus(struct setup *u, int root_fd, int dev_fd)
 {
         static const char *const files[] = {"/sys/devices/system/cpu/online",
@@ -96,19 +147,20 @@ static int cover_cpus(struct setup *u, int root_fd, int dev_fd)
         if (r < 0 || u->s->nested_mounts)
                 return r;
 
-        size_t size = 1 << 20, used = 0;
-        _mem_ char *host = malloc(size);
-        _fd_ int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
-        ssize_t n = 0;
-        if (!host || fd < 0)
-                return step_fail(&u->err, "cover file", errno, "cannot read /proc/cpuinfo");
-        while (used < size - 1 && (n = read(fd, host + used, size - 1 - used)) > 0)
-                used += (size_t)n;
-        host[used] = '\0';
-        _mem_ char *text = view_cpuinfo(host, u->s->cpus);
-        if (n < 0 || !text)
+        _mem_ char *host = host_text("/proc/cpuinfo");
+        _mem_ char *text = host ? view_cpuinfo(host, u->s->cpus) : NULL;
+        if (!text)
                 return step_fail(&u->err, "cover file", EIO, "cannot read /proc/cpuinfo");
         return cover(u, root_fd, dev_fd, "/proc/cpuinfo", text);
+}
+
+static int cover_memory(struct setup *u, int root_fd, int dev_fd)
+{
+        _mem_ char *host = host_text("/proc/meminfo");
+        _mem_ char *text = host ? view_meminfo(host, u->s->memory_bytes) : NULL;
+        if (!text)
+                return step_fail(&u->err, "cover file", EIO, "cannot read /proc/meminfo");
+        return cover(u, root_fd, dev_fd, "/proc/meminfo", text);
 }
 
 static int cover_release(struct setup *u, int root_fd, int dev_fd)
@@ -150,5 +202,7 @@ int view_cover(struct setup *u, int root_fd, int dev_fd)
                 r = cover_cpus(u, root_fd, dev_fd);
         if (r >= 0 && s->kernel_release && !s->nested_mounts)
                 r = cover_release(u, root_fd, dev_fd);
+        if (r >= 0 && s->memory_bytes && !s->nested_mounts)
+                r = cover_memory(u, root_fd, dev_fd);
         return r;
 }

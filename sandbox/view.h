@@ -14,3 +14,6 @@ int view_cover(struct setup *u, int root_fd, int dev_fd);
 /* The first `cpus` processors of the host's /proc/cpuinfo text, without what changes from one moment to the
  * next. The caller's; NULL without memory. */
 char *view_cpuinfo(const char *host, unsigned cpus);
+
+/* The host's /proc/meminfo text with another amount of memory. The caller's; NULL without memory. */
+char *view_meminfo(const char *host, uint64_t bytes);

@@ -20,6 +20,7 @@ enum verb {
         VERB_ZERO,
         VERB_SINGLE_ZERO,
         VERB_ANSWER,
+        VERB_VARY,
 };
 
 static const struct {
@@ -33,6 +34,7 @@ static const struct {
         {"zero ", VERB_ZERO},
         {"single zero ", VERB_SINGLE_ZERO},
         {"answer ", VERB_ANSWER},
+        {"vary ", VERB_VARY},
 };
 
 #define CONDITIONS_MAX 6
@@ -47,7 +49,7 @@ struct compiler {
         scmp_filter_ctx args;
         scmp_filter_ctx main;
         bool single;
-        bool answer;
+        enum seccomp_answers answers;
         struct compiled *compiled;
 };
 
@@ -117,7 +119,12 @@ static int rule_add(struct compiler *c, const struct line *line, int number)
                 action = c->single ? SCMP_ACT_ERRNO(0) : SCMP_ACT_ALLOW;
                 break;
         case VERB_ANSWER:
-                if (c->answer)
+                if (c->answers >= SECCOMP_ANSWER_UNAME)
+                        return 0;
+                action = SCMP_ACT_ALLOW;
+                break;
+        case VERB_VARY:
+                if (c->answers >= SECCOMP_ANSWER_VIEW)
                         return 0;
                 action = SCMP_ACT_ALLOW;
                 break;
@@ -226,9 +233,9 @@ static scmp_filter_ctx filter_new(uint32_t default_action)
         return f;
 }
 
-int policy_compile(const char *policy, bool single, bool answer, struct compiled *ret)
+int policy_compile(const char *policy, bool single, enum seccomp_answers answers, struct compiled *ret)
 {
-        struct compiler c = {NULL, NULL, single, answer, ret};
+        struct compiler c = {NULL, NULL, single, answers, ret};
         _mem_ char *text = strdup(policy);
         char *save = NULL, shown[128];
         int r = 0;

@@ -13,6 +13,6 @@ struct compiled {
         bool named[SECCOMP_NUMBERS];
 };
 
-/* `single` and `answer` choose among the variants (seccomp.h). 0, or negative errno for a text that is not
+/* `single` and `answers` choose among the variants (seccomp.h). 0, or negative errno for a text that is not
  * fully understood, said on standard error; the two programs are the caller's to free, also then. */
-int policy_compile(const char *policy, bool single, bool answer, struct compiled *ret);
+int policy_compile(const char *policy, bool single, enum seccomp_answers answers, struct compiled *ret);

@@ -20,13 +20,15 @@ static void filter_print(
 int main(void)
 {
         const char *const texts[] = {policy_install, policy_build, policy_check};
-        char name[12][16];
+        enum { PER_PROFILE = 2 * SECCOMP_ANSWERS, COUNT = 3 * PER_PROFILE };
+        char name[COUNT][16];
 
         printf("#include \"sandbox/seccomp.h\"\n");
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < COUNT; i++) {
                 struct compiled c = {0};
 
-                if (policy_compile(texts[i / 4], i & 2, i & 1, &c) < 0)
+                if (policy_compile(texts[i / PER_PROFILE], i / SECCOMP_ANSWERS % 2,
+                            (enum seccomp_answers)(i % SECCOMP_ANSWERS), &c) < 0)
                         return 1;
                 snprintf(name[i], sizeof name[i], "filter_%u", i);
                 filter_print(name[i], "args", c.args, c.n_args);
@@ -39,12 +41,12 @@ int main(void)
                 free(c.args);
                 free(c.main);
         }
-        printf("const struct seccomp_policy seccomp_policies[3][2][2] = {\n");
-        for (unsigned i = 0; i < 12; i++)
+        printf("const struct seccomp_policy seccomp_policies[3][2][SECCOMP_ANSWERS] = {\n");
+        for (unsigned i = 0; i < COUNT; i++)
                 printf("[%u][%u][%u] = {%s_args, %s_main, sizeof %s_args / sizeof %s_args[0], "
                        "sizeof %s_main / sizeof %s_main[0], %s_named},\n",
-                        i / 4, (i >> 1) & 1, i & 1, name[i], name[i], name[i], name[i], name[i], name[i],
-                        name[i]);
+                        i / PER_PROFILE, i / SECCOMP_ANSWERS % 2, i % SECCOMP_ANSWERS, name[i], name[i],
+                        name[i], name[i], name[i], name[i], name[i]);
         printf("};\n");
         return ferror(stdout) || fflush(stdout) != 0;
 }

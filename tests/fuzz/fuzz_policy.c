@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         memcpy(text, data, size);
         text[size] = '\0';
-        if (policy_compile(text, size & 1, size & 2, &c) == 0) {
+        if (policy_compile(text, size & 1, (enum seccomp_answers)(size / 2 % SECCOMP_ANSWERS), &c) == 0) {
                 for (int nr = 0; nr < SECCOMP_NUMBERS; nr++) {
                         const struct seccomp_data i386 = {.nr = nr, .arch = AUDIT_ARCH_I386},
                                                   x32 = {.nr = nr | 0x40000000, .arch = AUDIT_ARCH_X86_64},

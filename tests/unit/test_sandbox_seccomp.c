@@ -79,28 +79,31 @@ static uint32_t call(const struct seccomp_policy *p, int number, uint64_t a0, ui
 #define ERR(e) (SECCOMP_RET_ERRNO | (e))
 #define HIGH UINT64_C(0xdeadbeef00000000) /* what a 32-bit argument's upper half may hold */
 
+#define VARIANTS (3 * 2 * SECCOMP_ANSWERS)
+
 struct variant {
         enum kiln_profile profile;
-        bool single, answer;
+        bool single;
+        enum seccomp_answers answers;
         const struct seccomp_policy *policy;
 };
 
-static void variants_make(struct variant v[12])
+static void variants_make(struct variant v[VARIANTS])
 {
-        for (unsigned i = 0; i < 12; i++) {
-                v[i].profile = (enum kiln_profile)(i / 4);
-                v[i].single = i & 1;
-                v[i].answer = i & 2;
-                v[i].policy = seccomp_policy(v[i].profile, v[i].single, v[i].answer);
+        for (unsigned i = 0; i < VARIANTS; i++) {
+                v[i].profile = (enum kiln_profile)(i % 3);
+                v[i].single = i / 3 % 2;
+                v[i].answers = (enum seccomp_answers)(i / 6);
+                v[i].policy = seccomp_policy(v[i].profile, v[i].single, v[i].answers);
         }
 }
 
 static void test_other_architectures(void **state)
 {
-        struct variant v[12];
+        struct variant v[VARIANTS];
 
         variants_make(v);
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < VARIANTS; i++) {
                 for (int number = 0; number < 600; number++) {
                         struct seccomp_data i386 = {.nr = number, .arch = AUDIT_ARCH_I386};
                         struct seccomp_data x32 = {.nr = number | 0x40000000, .arch = AUDIT_ARCH_X86_64};
@@ -114,10 +117,10 @@ static void test_other_architectures(void **state)
 /* Nothing the text does not name is ever allowed, whatever its arguments. */
 static void test_unknown(void **state)
 {
-        struct variant v[12];
+        struct variant v[VARIANTS];
 
         variants_make(v);
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < VARIANTS; i++) {
                 for (int number = 0; number < SECCOMP_NUMBERS; number++)
                         if (!v[i].policy->named[number])
                                 assert_int_equal(call(v[i].policy, number, 1, 1, 1), NOTIFY);
@@ -144,10 +147,10 @@ static const int allowed_always[] = {SYS_read, SYS_write, SYS_openat, SYS_openat
 
 static void test_lists(void **state)
 {
-        struct variant v[12];
+        struct variant v[VARIANTS];
 
         variants_make(v);
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < VARIANTS; i++) {
                 const struct seccomp_policy *p = v[i].policy;
 
                 for (size_t k = 0; k < SANDBOX_COUNT(denied_always); k++) {
@@ -162,7 +165,8 @@ static void test_lists(void **state)
                 for (size_t k = 0; k < SANDBOX_COUNT(allowed_always); k++)
                         assert_int_equal(call(p, allowed_always[k], 0, 0, 0), ALLOW);
                 assert_int_equal(call(p, SYS_clone3, 0, 0, 0), ERR(ENOSYS));
-                assert_int_equal(call(p, SYS_uname, 0, 0, 0), v[i].answer ? NOTIFY : ALLOW);
+                assert_int_equal(
+                        call(p, SYS_uname, 0, 0, 0), v[i].answers >= SECCOMP_ANSWER_UNAME ? NOTIFY : ALLOW);
                 assert_int_equal(
                         call(p, SYS_chroot, 0, 0, 0), v[i].profile == KILN_PROFILE_BUILD ? NOTIFY : ALLOW);
         }
@@ -170,10 +174,10 @@ static void test_lists(void **state)
 
 static void test_arguments(void **state)
 {
-        struct variant v[12];
+        struct variant v[VARIANTS];
 
         variants_make(v);
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < VARIANTS; i++) {
                 const struct seccomp_policy *p = v[i].policy;
                 bool check = v[i].profile == KILN_PROFILE_CHECK;
 
@@ -220,10 +224,10 @@ static void test_answers(void **state)
 {
         static const int owners[] = {SYS_chown, SYS_fchown, SYS_lchown, SYS_fchownat, SYS_setgroups};
         static const int syncs[] = {SYS_fsync, SYS_fdatasync, SYS_sync, SYS_syncfs, SYS_sync_file_range};
-        struct variant v[12];
+        struct variant v[VARIANTS];
 
         variants_make(v);
-        for (unsigned i = 0; i < 12; i++) {
+        for (unsigned i = 0; i < VARIANTS; i++) {
                 const struct seccomp_policy *p = v[i].policy;
                 bool install = v[i].profile == KILN_PROFILE_INSTALL;
 
@@ -240,6 +244,37 @@ static void test_answers(void **state)
                         assert_int_equal(
                                 call(p, SYS_mknodat, 0, 0, mode), install && device ? ERR(0) : ALLOW);
                 }
+        }
+}
+
+/* The time of day and the memory's size: the kernel's answer, or the listener's in a varied build. */
+static void test_varied(void **state)
+{
+        static const clockid_t of_day[] = {
+                CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_REALTIME_ALARM, CLOCK_TAI};
+        static const int calls[] = {SYS_gettimeofday, SYS_time, SYS_sysinfo};
+        struct variant v[VARIANTS];
+
+        variants_make(v);
+        for (unsigned i = 0; i < VARIANTS; i++) {
+                const struct seccomp_policy *p = v[i].policy;
+                uint32_t varied = v[i].answers == SECCOMP_ANSWER_VIEW ? NOTIFY : ALLOW;
+
+                for (size_t k = 0; k < SANDBOX_COUNT(calls); k++)
+                        assert_int_equal(call(p, calls[k], 0, 0, 0), varied);
+                for (uint64_t clock = 0; clock < 12; clock++) {
+                        bool tells = false;
+
+                        for (size_t k = 0; k < SANDBOX_COUNT(of_day); k++)
+                                tells |= clock == (uint64_t)of_day[k];
+                        if (clock == 10) /* CLOCK_SGI_CYCLE: no kernel has it any more */
+                                continue;
+                        assert_int_equal(call(p, SYS_clock_gettime, clock, 0, 0), tells ? varied : ALLOW);
+                        assert_int_equal(
+                                call(p, SYS_clock_gettime, HIGH | clock, 0, 0), tells ? varied : ALLOW);
+                }
+                assert_int_equal(call(p, SYS_clock_gettime, (uint32_t)-6, 0, 0), ALLOW);
+                assert_int_equal(call(p, SYS_clock_gettime, (uint64_t)-6, 0, 0), ALLOW);
         }
 }
 
@@ -263,6 +298,7 @@ int main(void)
                 cmocka_unit_test(test_lists),
                 cmocka_unit_test(test_arguments),
                 cmocka_unit_test(test_answers),
+                cmocka_unit_test(test_varied),
                 cmocka_unit_test(test_text),
         };
 
