@@ -164,7 +164,7 @@ static void on_exit_message(struct run *r, const struct message *m)
 static void on_disk(struct run *r, const struct message *m)
 {
         if (m->bytes > r->disk_bytes)
-                r->disk_bytes = m->bytes;
+                r->disk_bytes = r->result->peak_disk_bytes = m->bytes;
         /* what an earlier run left over the limit is judged once this one runs: it is measured again soon */
         if (r->s->limits.disk_bytes > 0 && m->bytes > r->s->limits.disk_bytes && r->executing)
                 run_limit(r, KILN_LIMIT_DISK, r->s->limits.disk_bytes, m->bytes);

@@ -233,6 +233,7 @@ struct kiln_sandbox_result {
         uint64_t peak_rss_bytes;    /* largest single process */
         uint64_t peak_memory_bytes; /* of the tree, from the cgroup; 0 without one */
         uint64_t peak_pids;         /* likewise */
+        uint64_t peak_disk_bytes;   /* as the disk limit's watcher saw it, about once a second; 0 without one */
         uint64_t exec_ns;           /* monotonic time at which the program was executed */
         bool cgroup;                /* limits were enforced by a cgroup */
         bool observe_lost;          /* the program opened more than was told: the kernel's queue overflowed */

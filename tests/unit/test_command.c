@@ -74,14 +74,20 @@ static void test_options(void **state)
 
 static void test_environment(void **state)
 {
-        _cleanup_strv_ char **env = NULL, **fixed = NULL;
+        _cleanup_strv_ char **env = NULL, **fixed = NULL, **varied = NULL;
+        const struct kiln_build_view plain = {0}, other = {.locale = "POSIX", .timezone = "KILN-13:45"};
 
-        command_environment(-1, &env);
+        command_environment(&plain, -1, &env);
+        assert_true(kiln_strv_contains(env, "LANG=C.UTF-8"));
         assert_true(kiln_strv_contains(env, "TZ=UTC"));
         for (char **e = env; *e; e++)
                 assert_int_not_equal(strncmp(*e, "SOURCE_DATE_EPOCH", 17), 0);
-        command_environment(1700000000, &fixed);
+        command_environment(&plain, 1700000000, &fixed);
         assert_true(kiln_strv_contains(fixed, "SOURCE_DATE_EPOCH=1700000000"));
+        command_environment(&other, -1, &varied);
+        assert_true(kiln_strv_contains(varied, "LC_ALL=POSIX"));
+        assert_true(kiln_strv_contains(varied, "TZ=KILN-13:45"));
+        assert_false(kiln_strv_contains(varied, "TZ=UTC"));
 }
 
 int main(void)

@@ -9,7 +9,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 static void build_phase(void *ctx, const char *phase)
 {
@@ -19,11 +23,44 @@ static void build_phase(void *ctx, const char *phase)
                 b->params->log.phase(b->params->log.ctx, phase);
 }
 
+static char *memory_path(void)
+{
+        return kiln_asprintf("/dev/shm/kiln-%u", (unsigned)geteuid());
+}
+
+/* Others can make names in /dev/shm too: only a directory of this user's is taken. */
+static int memory_open(const char *path, bool make)
+{
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+
+        if (make && mkdir(path, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        return st.st_uid == geteuid() && !(st.st_mode & 022) ? TAKE_FD(fd) : -EPERM;
+}
+
+char *kiln_build_memory_dir(uint64_t bytes)
+{
+        _cleanup_free_ char *path = memory_path();
+        _cleanup_close_ int fd = memory_open(path, true);
+        struct statfs fs;
+        struct statvfs vfs;
+
+        if (fd < 0 || fstatfs(fd, &fs) < 0 || fstatvfs(fd, &vfs) < 0 || fs.f_type != TMPFS_MAGIC ||
+                (vfs.f_flag & ST_NOEXEC) || (uint64_t)vfs.f_bavail * vfs.f_frsize < bytes)
+                return NULL;
+        return TAKE_PTR(path);
+}
+
 int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params *p, struct kiln_build **ret,
         struct kiln_error *err)
 {
         _cleanup_(kiln_build_closep) struct kiln_build *b = kiln_calloc(1, sizeof(*b));
-        _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "build");
+        _cleanup_free_ char *path = p->view.in_memory ? memory_path() : kiln_path_join(c->cache_dir, "build");
+        uid_t uid = p->view.uid ? p->view.uid : KILN_BUILD_UID;
         struct kiln_sandbox_error serr = {0};
         int r;
 
@@ -33,14 +70,13 @@ int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params
         b->epoch_s = p->source_date_epoch_s;
         b->transcript.phase = build_phase;
         b->transcript.ctx = b;
-        b->build_fd = kiln_dir_make(AT_FDCWD, path, 0755);
+        b->build_fd = p->view.in_memory ? memory_open(path, true) : kiln_dir_make(AT_FDCWD, path, 0755);
         if (b->build_fd < 0)
                 return kiln_error_set(err, KILN_INFRA, b->build_fd, "making", path, "the scratch directory");
         r = kiln_lease_make(b->build_fd, "", &b->name, &b->scratch_fd, &b->lease_fd);
         if (r < 0)
                 return kiln_error_set(err, KILN_INFRA, r, "making", path, "a scratch directory in it");
-        b->home_fd =
-                kiln_idmap_mkdir(&p->idmap, b->scratch_fd, "builddir", KILN_BUILD_UID, KILN_BUILD_UID, &serr);
+        b->home_fd = kiln_idmap_mkdir(&p->idmap, b->scratch_fd, "builddir", uid, uid, &serr);
         if (b->home_fd < 0)
                 return kiln_error_from_sandbox(err, &serr, "making", "the build directory");
         *ret = TAKE_PTR(b);
@@ -75,19 +111,18 @@ int kiln_build_intact(const struct kiln_build *b)
         return st.st_nlink > 0 ? 0 : -ESTALE;
 }
 
-int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err)
+/* Takes over fd, a directory of scratch directories. */
+static int sweep(int fd, const char *path, struct kiln_error *err)
 {
-        _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "build");
-        _cleanup_close_ int fd = kiln_dir_make(AT_FDCWD, path, 0755);
-        int scan = fd < 0 ? -1 : openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int build_fd = fd;
+        int scan = openat(build_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = scan < 0 ? NULL : fdopendir(scan);
         struct kiln_sandbox_error serr = {0};
         struct kiln_idmap map;
         struct dirent *de;
 
         if (!d)
-                return kiln_error_set(
-                        err, KILN_INFRA, fd < 0 ? fd : errno, "opening", path, "the scratch directories");
+                return kiln_error_set(err, KILN_INFRA, errno, "opening", path, "the scratch directories");
         if (kiln_idmap_find(KILN_ID_AUTO, &map, &serr) < 0) {
                 closedir(d);
                 return kiln_error_from_sandbox(err, &serr, "looking for", "a mapping of user ids");
@@ -95,11 +130,23 @@ int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err)
         while ((de = readdir(d))) {
                 _cleanup_close_ int lease = -1;
 
-                if (de->d_name[0] != '.' && kiln_lease_is_dead(fd, de->d_name, &lease))
-                        kiln_idmap_rmtree(&map, fd, de->d_name, &serr);
+                if (de->d_name[0] != '.' && kiln_lease_is_dead(build_fd, de->d_name, &lease))
+                        kiln_idmap_rmtree(&map, build_fd, de->d_name, &serr);
         }
         closedir(d);
         return 0;
+}
+
+int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err)
+{
+        _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "build"), *memory = memory_path();
+        int fd = kiln_dir_make(AT_FDCWD, path, 0755), memory_fd = memory_open(memory, false), r;
+
+        r = fd < 0 ? kiln_error_set(err, KILN_INFRA, fd, "opening", path, "the scratch directories")
+                   : sweep(fd, path, err);
+        if (memory_fd >= 0 && sweep(memory_fd, memory, r < 0 ? NULL : err) < 0 && r == 0)
+                r = -EIO;
+        return r;
 }
 
 void kiln_build_set_epoch(struct kiln_build *b, int64_t epoch_s)

@@ -22,6 +22,22 @@ struct kiln_build_log {
         void *ctx;
 };
 
+/* What a build sees of its surroundings. All zero: what every build sees (design.md, "normalised view").
+ * Anything else is for finding out what a package depends on. */
+struct kiln_build_view {
+        const char *hostname, *domain;
+        const char *kernel_release; /* NULL: the toolchain's */
+        const char *locale;         /* LANG and LC_ALL; NULL: LANG=C.UTF-8 alone */
+        const char *timezone;       /* TZ; NULL: UTC */
+        uid_t uid;                  /* 0: KILN_BUILD_UID; the group's id too */
+        mode_t umask;               /* 0: 022 */
+        bool fixed_addresses;
+        bool in_memory; /* the build directory is on a file system in memory, see kiln_build_memory_dir() */
+        pid_t first_pid;
+        uint64_t memory_bytes;
+        int64_t clock_shift_s, clock_hold_s; /* as in struct kiln_sandbox */
+};
+
 struct kiln_build_params {
         const struct kiln_toolchain *toolchain;
         struct kiln_idmap idmap;
@@ -38,13 +54,15 @@ struct kiln_build_params {
         bool nested_mounts;
         bool observe;  /* remember which files rpmbuild and what it starts open */
         unsigned cpus; /* 0: the toolchain's */
+        struct kiln_build_view view;
         struct kiln_sandbox_limits limits;
         struct kiln_build_log log;
 };
 
 /* What all runs of one build used, added up. */
 struct kiln_build_usage {
-        uint64_t user_ns, system_ns, output_bytes, peak_rss_bytes, peak_memory_bytes, peak_pids;
+        uint64_t user_ns, system_ns, output_bytes, peak_rss_bytes, peak_memory_bytes, peak_pids,
+                peak_disk_bytes;
         uint64_t first_exec_ns; /* monotonic: when the target's rpmbuild was first executed */
         bool cgroup;
         struct kiln_sandbox_denied denied[64];
@@ -53,7 +71,11 @@ struct kiln_build_usage {
 
 struct kiln_build;
 
-/* Makes the scratch directory <cache>/build/<random>. Params are borrowed until close. */
+/* Where scratch directories in memory lie: below /dev/shm, one directory a user. Returns it, the caller's, when it
+ * is one where builds can run (a tmpfs without noexec) and has this much room, else NULL. */
+char *kiln_build_memory_dir(uint64_t bytes);
+
+/* Makes the scratch directory <cache>/build/<random>, or one in memory. Params are borrowed until close. */
 int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params *p, struct kiln_build **ret,
         struct kiln_error *err);
 /* Removes the scratch directory. */
@@ -106,6 +128,11 @@ void kiln_built_free(struct kiln_built *built, size_t n);
  * stays open for it; what it prints goes nowhere. *ret_status is its value. */
 int kiln_build_inspect(struct kiln_build *b, const struct kiln_root *root, int (*entry)(void *arg), void *arg,
         int out_fd, int *ret_status, struct kiln_error *err);
+
+/* Runs a script of ours with the target's shell, in the sandbox the build had. What it prints, at most `max`
+ * bytes, is added to out. BUILD_FAILED when it fails. */
+int kiln_build_script(struct kiln_build *b, const struct kiln_root *root, const char *script, size_t max,
+        struct kiln_buf *out, struct kiln_error *err);
 
 const struct kiln_build_usage *kiln_build_usage(const struct kiln_build *b);
 /* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete: false

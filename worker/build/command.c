@@ -78,13 +78,18 @@ void command_options(const struct kiln_build_params *p, char ***argv)
                 kiln_strv_append(argv, "--nocheck");
 }
 
-void command_environment(int64_t epoch_s, char ***env)
+static void set(char ***env, const char *name, const char *value)
+{
+        _cleanup_free_ char *text = kiln_asprintf("%s=%s", name, value);
+
+        kiln_strv_append(env, text);
+}
+
+void command_environment(const struct kiln_build_view *view, int64_t epoch_s, char ***env)
 {
         static const char *const fixed_env[] = {
                 "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
                 "HOME=" KILN_BUILD_HOME,
-                "LANG=C.UTF-8",
-                "TZ=UTC",
                 "SHELL=/bin/bash",
                 "TERM=dumb",
                 "USER=mockbuild",
@@ -93,6 +98,10 @@ void command_environment(int64_t epoch_s, char ***env)
 
         for (size_t i = 0; i < KILN_ARRAY_SIZE(fixed_env); i++)
                 kiln_strv_append(env, fixed_env[i]);
+        set(env, "LANG", view->locale ? view->locale : "C.UTF-8");
+        if (view->locale)
+                set(env, "LC_ALL", view->locale);
+        set(env, "TZ", view->timezone ? view->timezone : "UTC");
         if (epoch_s >= 0) {
                 _cleanup_free_ char *s = kiln_asprintf("SOURCE_DATE_EPOCH=%lld", (long long)epoch_s);
 

@@ -7,4 +7,4 @@
 void command_options(const struct kiln_build_params *p, char ***argv);
 
 /* The complete environment; epoch_s < 0: no SOURCE_DATE_EPOCH. */
-void command_environment(int64_t epoch_s, char ***env);
+void command_environment(const struct kiln_build_view *view, int64_t epoch_s, char ***env);

@@ -37,6 +37,8 @@ static void usage_add(struct kiln_build_usage *u, const struct kiln_sandbox_resu
                 u->peak_memory_bytes = r->peak_memory_bytes;
         if (r->peak_pids > u->peak_pids)
                 u->peak_pids = r->peak_pids;
+        if (r->peak_disk_bytes > u->peak_disk_bytes)
+                u->peak_disk_bytes = r->peak_disk_bytes;
         u->cgroup |= r->cgroup;
         for (size_t i = 0; i < r->n_denied; i++) {
                 size_t at = 0;
@@ -90,6 +92,19 @@ static int run_macro_files(struct kiln_build *b, struct build_run *run, struct k
         return 0;
 }
 
+static void run_view(struct kiln_sandbox *s, const struct kiln_build_view *v)
+{
+        s->hostname = v->hostname;
+        s->domain = v->domain;
+        s->kernel_release = v->kernel_release;
+        s->umask = v->umask;
+        s->fixed_addresses = v->fixed_addresses;
+        s->first_pid = v->first_pid;
+        s->memory_bytes = v->memory_bytes;
+        s->clock_shift_s = v->clock_shift_s;
+        s->clock_hold_s = v->clock_hold_s;
+}
+
 int build_run_init(
         struct kiln_build *b, const struct kiln_root *root, struct build_run *run, struct kiln_error *err)
 {
@@ -115,11 +130,13 @@ int build_run_init(
         run->s.upper_fd = run->upper_fd;
         run->s.work_fd = run->work_fd;
         run->s.upper_volatile = true; /* gone with the scratch directory */
-        run->s.uid = run->s.gid = KILN_BUILD_UID;
+        run->s.uid = run->s.gid = p->view.uid ? p->view.uid : KILN_BUILD_UID;
         run->s.writable = writable;
         run->s.profile = p->profile;
         run->s.nested_mounts = p->nested_mounts;
-        run->s.kernel_release = p->toolchain->kernel_release;
+        run_view(&run->s, &p->view);
+        if (!run->s.kernel_release)
+                run->s.kernel_release = p->toolchain->kernel_release;
         run->s.cpus = p->cpus ? p->cpus : p->toolchain->cpus;
         run->s.limits = p->limits;
         run->s.disk_fd = b->home_fd;
@@ -131,7 +148,7 @@ int build_run_init(
         run->mounts[0] = (struct kiln_sandbox_mount){
                 .kind = KILN_MOUNT_BIND_RW, .target = KILN_BUILD_HOME, .source_fd = b->home_fd};
         run->s.n_mounts = 1;
-        command_environment(b->epoch_s, &run->env);
+        command_environment(&p->view, b->epoch_s, &run->env);
         run->s.env = (const char *const *)run->env;
         return run_macro_files(b, run, err);
 }
@@ -211,4 +228,37 @@ int kiln_build_shell(struct kiln_build *b, const struct kiln_root *root, const c
         run.s.argv = argv ? argv : shell;
         run.s.limits.silence_s = run.s.limits.wall_s = 0;
         return build_run_go(b, &run, "running", "the shell", ret_status, err);
+}
+
+struct script_output {
+        struct kiln_buf *to;
+        size_t max;
+};
+
+static void script_output(void *ctx, const void *data, size_t len)
+{
+        struct script_output *out = ctx;
+        size_t room = out->max > out->to->len ? out->max - out->to->len : 0;
+
+        kiln_buf_append(out->to, data, len < room ? len : room);
+}
+
+int kiln_build_script(struct kiln_build *b, const struct kiln_root *root, const char *script, size_t max,
+        struct kiln_buf *out, struct kiln_error *err)
+{
+        const char *const argv[] = {"/bin/bash", "-c", script, NULL};
+        struct script_output output = {out, max};
+        _cleanup_(build_run_clear) struct build_run run;
+        int status = 0, r = build_run_init(b, root, &run, err);
+
+        if (r < 0)
+                return r;
+        run.s.argv = argv;
+        run.s.output = script_output;
+        run.s.output_ctx = &output;
+        r = build_run_go(b, &run, "running", "a script in the build root", &status, err);
+        if (r == 0 && status != 0)
+                r = kiln_error_set(err, KILN_BUILD_FAILED, 0, "running", "a script in the build root",
+                        "exit status %d", status);
+        return r;
 }

@@ -313,6 +313,7 @@ void record_usage(struct record *r, const struct kiln_build_usage *u)
         p->rss_bytes = u->peak_rss_bytes;
         p->pids = u->peak_pids;
         p->output_bytes = u->output_bytes;
+        p->disk_bytes = u->peak_disk_bytes;
         p->cpu_ms = (u->user_ns + u->system_ns) / 1000000;
         p->cgroup = u->cgroup;
         if (u->first_exec_ns > r->started_ns)
