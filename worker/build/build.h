@@ -71,8 +71,8 @@ struct kiln_build_usage {
 
 struct kiln_build;
 
-/* Where scratch directories in memory lie: below /dev/shm, one directory a user. Returns it, the caller's, when it
- * is one where builds can run (a tmpfs without noexec) and has this much room, else NULL. */
+/* Where scratch directories in memory lie: below /dev/shm, one directory a user. Returns it, the caller's,
+ * when it is one where builds can run (a tmpfs without noexec) and has this much room, else NULL. */
 char *kiln_build_memory_dir(uint64_t bytes);
 
 /* Makes the scratch directory <cache>/build/<random>, or one in memory. Params are borrowed until close. */

@@ -15,6 +15,9 @@ static const struct kiln_option options[] = {
                 "record what the build opens: inputs.json, marks in the SBOMs"},
         {"output", 'o', KILN_OPTION_STRING, offsetof(struct request_options, output), "DIR", NULL, 0,
                 "where the result goes (default: the current directory)"},
+        {"check-reproducible", 0, KILN_OPTION_FLAG, offsetof(struct request_options, check_reproducible),
+                NULL, NULL, 0,
+                "build a second time with everything varied that must not matter, and compare"},
         {"sign", 0, KILN_OPTION_CHOICE, offsetof(struct request_options, signing), "WITH", "local none", 0,
                 "sign with the local key pair (default; made on first use) or not at all"},
         {"signer", 0, KILN_OPTION_STRING, offsetof(struct request_options, signer), "SOCKET", NULL, 0,
@@ -97,7 +100,7 @@ int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
         result = r < 0 ? kiln_pipeline_give_up(c, directory, &err) : kiln_pipeline_run(c, request, &err);
         if (err.verdict != KILN_OK)
                 print_tail(c, result);
-        if (err.verdict == KILN_OK || kiln_cli_json(c))
+        if (err.verdict == KILN_OK || err.verdict == KILN_NOT_REPRODUCED || kiln_cli_json(c))
                 print_result(c, result, directory);
         if (err.verdict != KILN_OK)
                 return kiln_cli_fail(c, &err);

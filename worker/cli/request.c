@@ -247,6 +247,7 @@ static void fill_rest(const struct request_options *o, Kiln__V1__BuildRequest *q
         l->output_bytes = o->log_bytes;
         l->hard = o->hard;
         q->limits = l;
+        q->check_reproducible = o->check_reproducible;
         q->lane = KILN__V1__BUILD_REQUEST__LANE__BATCH;
         q->owner = kiln_strdup("local");
         q->signing = NEW(Kiln__V1__Signing, kiln__v1__signing__init);

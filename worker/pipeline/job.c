@@ -452,6 +452,12 @@ static int solve(struct kiln_job *j, char *const *requires, struct kiln_lock **r
         return kiln_pool_solve(j->pool, &q, ret, err);
 }
 
+void kiln_job_set_epoch(const struct kiln_job *j, struct kiln_build *b)
+{
+        if (j->params.source_date_epoch_s < 0 && j->srpm->changelog_time_s <= 0)
+                kiln_build_set_epoch(b, j->srpm->build_time_s);
+}
+
 /* Unpacks and parses the source in the base root; afterwards the static BuildRequires are known. */
 static int parse_source(struct kiln_job *j, struct kiln_error *err)
 {
@@ -464,10 +470,7 @@ static int parse_source(struct kiln_job *j, struct kiln_error *err)
                         (const struct kiln_overlay *const *)j->overlays, j->n_overlays, err);
         if (r < 0)
                 return r;
-        /* A spec without %changelog has no time of its own: the given package's build time is as fixed as its
-         * bytes. */
-        if (j->params.source_date_epoch_s < 0 && j->srpm->changelog_time_s <= 0)
-                kiln_build_set_epoch(j->build, j->srpm->build_time_s);
+        kiln_job_set_epoch(j, j->build);
         r = note_conditions(j, err);
         if (r == 0)
                 r = kiln_build_source(j->build, &j->root, &j->parsed, err);
@@ -519,7 +522,7 @@ static int generate_rounds(struct kiln_job *j, bool pinned, struct kiln_error *e
 
 int kiln_job_prepare(struct kiln_job *j, struct kiln_error *err)
 {
-        bool pinned = j->request->build->pinned_case != KILN__V1__BUILD__PINNED__NOT_SET, dynamic = false;
+        bool pinned = j->request->build->pinned_case != KILN__V1__BUILD__PINNED__NOT_SET;
         _cleanup_strv_ char **requires = NULL;
         _cleanup_(kiln_lock_freep) struct kiln_lock *base = NULL;
         static char *nothing[] = {NULL};
@@ -540,7 +543,7 @@ int kiln_job_prepare(struct kiln_job *j, struct kiln_error *err)
                 r = parse_source(j, err);
         if (r < 0)
                 return r;
-        requires = requires_of(j->parsed, &dynamic);
+        requires = requires_of(j->parsed, &j->dynamic);
         if (!pinned) {
                 r = solve(j, requires, &j->lock, err);
                 if (r == 0)
@@ -548,7 +551,7 @@ int kiln_job_prepare(struct kiln_job *j, struct kiln_error *err)
                 if (r < 0)
                         return r;
         }
-        return dynamic ? generate_rounds(j, pinned, err) : 0;
+        return j->dynamic ? generate_rounds(j, pinned, err) : 0;
 }
 
 const struct kiln_lock *kiln_job_lock(const struct kiln_job *j)

@@ -36,9 +36,16 @@ struct kiln_job {
         struct kiln_rpm *parsed; /* the SRPM as this toolchain's rpmbuild -bs made it */
         int64_t epoch_s;         /* SOURCE_DATE_EPOCH that packages will have */
 
+        bool dynamic;            /* it has %generate_buildrequires */
+        int64_t build_started_s; /* when the packages were built, seconds since 1970 */
+        uint64_t build_ns;       /* and how long that took */
         struct kiln_built *built;
         size_t n_built;
 };
 
 /* A job whose first phase has begun, with a record and nothing else. */
 struct kiln_job *job_new(const struct kiln_context *c);
+
+/* A spec without %changelog has no time of its own: the given package's build time is as fixed as its bytes.
+ */
+void kiln_job_set_epoch(const struct kiln_job *j, struct kiln_build *b);

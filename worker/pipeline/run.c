@@ -9,6 +9,7 @@
 #include "worker/pipeline/job.h"
 #include "worker/pipeline/publish.h"
 #include "worker/pipeline/report.h"
+#include "worker/pipeline/vary.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,10 +17,14 @@
 static int build(struct kiln_job *j, struct kiln_error *err)
 {
         _cleanup_strv_ char **problems = NULL;
-        int r = kiln_build_packages(j->build, &j->root, err);
+        uint64_t begin_ns = kiln_clock_ns();
+        int r;
 
+        j->build_started_s = kiln_clock_wall_s();
+        r = kiln_build_packages(j->build, &j->root, err);
         if (r < 0)
                 return r;
+        j->build_ns = kiln_clock_ns() - begin_ns;
         record_phase(j->record, "package");
         r = kiln_build_collect(j->build, &j->built, &j->n_built, err);
         if (r < 0 || !j->pool)
@@ -174,7 +179,7 @@ static int scan(struct kiln_job *j, struct kiln_scan ***ret, struct kiln_error *
 }
 
 static int attest(struct kiln_job *j, const struct inspection *isa, const struct inputs *inputs,
-        struct publication *p, struct kiln_error *err)
+        const struct variation *varied, struct publication *p, struct kiln_error *err)
 {
         static const enum kiln_profile profiles[] = {
                 KILN_PROFILE_INSTALL, KILN_PROFILE_BUILD, KILN_PROFILE_CHECK};
@@ -189,10 +194,16 @@ static int attest(struct kiln_job *j, const struct inspection *isa, const struct
         struct materials materials = {0};
         struct kiln_scan **scans = NULL;
         struct kiln_attest_test tests[] = {{.name = "isa",
-                .passed = isa->passed,
-                .warnings = isa->warnings,
-                .failures = isa->failures,
-                .details = isa->report}};
+                                                   .passed = isa->passed,
+                                                   .warnings = isa->warnings,
+                                                   .failures = isa->failures,
+                                                   .details = isa->report},
+                {.name = "reproducible",
+                        .failed = !varied->reproduced,
+                        .passed = varied->passed,
+                        .warnings = varied->warnings,
+                        .failures = varied->failures,
+                        .details = varied->details}};
         struct kiln_attest_input in = {
                 .nvr = j->parsed->nvr,
                 .vendor = j->toolchain->vendor,
@@ -212,7 +223,7 @@ static int attest(struct kiln_job *j, const struct inspection *isa, const struct
                 .n_denied = usage->n_denied,
                 .limits = limits,
                 .tests = tests,
-                .n_tests = KILN_ARRAY_SIZE(tests),
+                .n_tests = varied->done ? 2 : 1,
         };
         int r;
 
@@ -368,6 +379,7 @@ static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err
 {
         _cleanup_(inspection_clear) struct inspection isa = {0};
         _cleanup_(inputs_clear) struct inputs inputs = {0};
+        _cleanup_(variation_clear) struct variation varied = {0};
         int r = kiln_job_prepare(j, err);
 
         if (r == 0)
@@ -376,13 +388,25 @@ static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err
                 record_phase(j->record, "isa");
                 r = inspect_isa(j, &isa, err);
         }
+        if (r == 0 && j->request->check_reproducible) {
+                record_phase(j->record, "vary");
+                r = vary(j, &varied, err);
+        }
         if (r == 0) {
                 record_phase(j->record, "attest");
                 if (j->params.observe)
                         r = observe(j, p, &inputs, err);
         }
         if (r == 0)
-                r = attest(j, &isa, &inputs, p, err);
+                r = attest(j, &isa, &inputs, &varied, p, err);
+        if (r == 0 && varied.done && !varied.reproduced) {
+                kiln_error_set(err, KILN_NOT_REPRODUCED, 0, "building a second time", j->srpm->nvr, "%s",
+                        varied.culprit);
+                kiln_error_advise(err,
+                        "report.html lists what differs; the packages of the first build are in the "
+                        "result.");
+                r = -EIO;
+        }
         return r;
 }
 

@@ -1,0 +1,126 @@
+#!/bin/bash
+# The adversarial second build names its culprits: packages made to depend on one thing each, and one that depends on
+# nothing. A few of them always, all with KILN_FULL=1. Prints "ok NAME" or "not ok NAME" lines.
+. "$(dirname "$0")/pipeline.bash"
+KILN_CACHE=$(shared_cache)
+export KILN_CACHE
+
+# One tiny package: its %build writes the file "facts".
+packet() { # NAME: %build from standard input
+        { head_of "$1" && printf '%%build\n' && cat && cat <<END && tail_of; } | srpm "$1"
+%install
+mkdir -p %{buildroot}/usr/share/$1
+cp facts %{buildroot}/usr/share/$1/
+echo always >%{buildroot}/usr/share/$1/same
+%files
+/usr/share/$1
+END
+}
+
+# The findings' ids, and the failed tests of the attestation, both as one line.
+findings() { jq -r '[.findings[].id | select(startswith("vary.") and . != "vary.not-varied")] | unique | join(" ")' "$1/result.json"; }
+test_result() { # DIRECTORY FILTER
+        jq -r .payload "$1"/*.intoto.jsonl | while read -r body; do base64 -d <<<"$body" | jq -cr "select(.predicateType ==
+                \"https://in-toto.io/attestation/test-result/v0.1\") | .predicate | select(.configuration[0].name ==
+                \"reproducible\") | $2"; done
+}
+
+culprit() { # NAME CULPRIT [SUBJECT]: %build from standard input
+        local file subject=${3-/usr/share/$1/facts}
+        file=$(packet "$1")
+        verdict "$1 is not reproducible" 7 NOT_REPRODUCED "$subject" "$file" --check-reproducible
+        is "$1: the culprit is $2" "vary.$2" "$(findings "$last_out")"
+        is "$1: attested as failed" "FAILED $2" "$(test_result "$last_out" '.result + " " + (.failedTests | join(" "))')"
+        check "$1: the report shows it" grep -q "vary.$2" "$last_out/report.html"
+        check "$1: the first build's packages are in the result" test -s "$last_out/$1-1-1.noarch.rpm"
+}
+
+# What every package of a build root could write down and no package should, but the factors that a build cannot see.
+file=$({
+        head_of same
+        cat <<'END'
+%build
+{ date -u -d "@$SOURCE_DATE_EPOCH"; pwd; printf '%s\n' "$HOME" "$USER"; } >facts
+%install
+mkdir -p %{buildroot}/usr/share/same
+cp facts %{buildroot}/usr/share/same/
+for i in 5 3 1 4 2; do echo $i >%{buildroot}/usr/share/same/$i; done
+ln %{buildroot}/usr/share/same/1 %{buildroot}/usr/share/same/hard
+ln -s hard %{buildroot}/usr/share/same/soft
+%check
+grep -q . facts
+%files
+/usr/share/same
+END
+        tail_of
+} | srpm same)
+verdict "a package that depends on nothing passes" 0 OK '' "$file" --check-reproducible
+is "and the finding says so" vary.reproduced "$(findings "$last_out")"
+is "attested as passed" PASSED "$(test_result "$last_out" .result)"
+[ "$(nproc)" -gt 1 ] || skip="cpus"
+wanted=$(printf '%s\n' addresses clock ${skip:-cpus} directory-order host-name kernel-release locale memory pid timezone uid umask |
+        grep -vx "${skip:-none}")
+got=$(test_result "$last_out" '.passedTests[]' | grep -vx rootless)
+is "each factor was seen to vary, and is a test that passed" "$wanted" "$(sort <<<"$got")"
+if grep -q '^range' <(jq -r .idMode "$last_out/result.json"); then
+        is "rootless too, where there is a range of ids" 1 "$(test_result "$last_out" '.passedTests[]' | grep -cx rootless)"
+fi
+check "what both builds saw is attested" test "$(test_result "$last_out" \
+        '.configuration[0].annotations | [.["host-name"].first, .["host-name"].second] | join(" ")')" = \
+        "localhost localdomain vary-host-7 vary.invalid"
+plain=$last_out
+verdict "the same without a second build" 0 OK '' "$file"
+is "gives the same outputs digest" "$(jq -r .outputsDigest "$plain/result.json")" "$(jq -r .outputsDigest "$last_out/result.json")"
+is "and attests nothing about it" "" "$(test_result "$last_out" .result)"
+
+culprit time-stamp clock <<<'date +%s >facts'
+culprit bomb clock 'the build fails' <<'END'
+touch now; [ $(( $(date +%s) - $(stat -c %Y now) )) -lt 86400 ]
+date -u -r now +%Y | grep -q 20 && echo fine >facts
+END
+culprit order directory-order <<<'mkdir d; for i in q w e r t z u i o p; do : >d/$i; done; ls -U d >facts'
+culprit random randomness <<<'od -An -tx1 -N16 /dev/urandom >facts'
+
+if [ -n "${KILN_FULL-}" ]; then
+        culprit host host-name <<<'uname -n >facts'
+        culprit processors cpus <<<'nproc >facts'
+        culprit user uid <<<'id -u >facts'
+        culprit language locale <<<'locale charmap >facts'
+        culprit zone timezone <<<'date -d @0 >facts'
+        culprit mask umask <<<'echo %(umask) >facts'
+        culprit release kernel-release <<<'uname -r >facts'
+        culprit pointers addresses <<<"cut -d' ' -f28 /proc/self/stat >facts"
+        culprit process pid <<<'echo $$ >facts'
+        culprit ram memory <<<'getconf _PHYS_PAGES >facts'
+        culprit race cpus <<'END'
+cat >Makefile <<'MAKE'
+all: slow quick
+slow: ; sleep 0.5; echo slow >>facts
+quick: ; echo quick >>facts
+MAKE
+make %{?_smp_mflags}
+END
+        if [ "$(jq -r .idMode "$plain/result.json")" = range ]; then
+                culprit owner rootless <<<'[ $(stat -c %u /usr) = $(id -u) ] && echo mine >facts || echo theirs >facts'
+        fi
+        # Two causes in two files: both get a name.
+        file=$(
+                {
+                        head_of both
+                        cat <<'END'
+%build
+uname -n >one
+date -d @0 >two
+%install
+mkdir -p %{buildroot}/usr/share/both
+cp one two %{buildroot}/usr/share/both/
+%files
+/usr/share/both
+END
+                        tail_of
+                } | srpm both
+        )
+        verdict "two causes" 7 NOT_REPRODUCED '/usr/share/both' "$file" --check-reproducible
+        is "both are named" "vary.host-name vary.timezone" "$(findings "$last_out")"
+fi
+exit $failed
