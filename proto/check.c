@@ -268,6 +268,8 @@ int kiln_request_check(const Kiln__V1__BuildRequest *request, struct kiln_messag
                 {"signing.attestation_key", s->attestation_key, DIGEST_OR_EMPTY},
         };
         r = fields_check(fields, COUNT(fields), err);
+        if (r == 0)
+                r = set_check(request->unvaried, request->n_unvaried, "unvaried", err);
         if (r < 0)
                 return r;
         if (d->to_case == KILN__V1__DESTINATION__TO_DIRECTORY ? d->directory[0] != '/' : d->oci[0] == '\0')

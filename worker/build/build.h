@@ -31,6 +31,7 @@ struct kiln_build_view {
         const char *timezone;       /* TZ; NULL: UTC */
         uid_t uid;                  /* 0: KILN_BUILD_UID; the group's id too */
         mode_t umask;               /* 0: 022 */
+        unsigned cpus;              /* seen; 0: as many as _smp_build_ncpus says (kiln_build_params.cpus) */
         bool fixed_addresses;
         bool in_memory; /* the build directory is on a file system in memory, see kiln_build_memory_dir() */
         pid_t first_pid;

@@ -137,7 +137,7 @@ int build_run_init(
         run_view(&run->s, &p->view);
         if (!run->s.kernel_release)
                 run->s.kernel_release = p->toolchain->kernel_release;
-        run->s.cpus = p->cpus ? p->cpus : p->toolchain->cpus;
+        run->s.cpus = p->view.cpus ? p->view.cpus : p->cpus ? p->cpus : p->toolchain->cpus;
         run->s.limits = p->limits;
         run->s.disk_fd = b->home_fd;
         run->s.cancel_fd = b->context->cancel_fd;

@@ -18,6 +18,8 @@ static const struct kiln_option options[] = {
         {"check-reproducible", 0, KILN_OPTION_FLAG, offsetof(struct request_options, check_reproducible),
                 NULL, NULL, 0,
                 "build a second time with everything varied that must not matter, and compare"},
+        {"unvaried", 0, KILN_OPTION_STRINGS, offsetof(struct request_options, unvaried), "FACTOR", NULL, 0,
+                "leave this alone in the second build, such as clock"},
         {"sign", 0, KILN_OPTION_CHOICE, offsetof(struct request_options, signing), "WITH", "local none", 0,
                 "sign with the local key pair (default; made on first use) or not at all"},
         {"signer", 0, KILN_OPTION_STRING, offsetof(struct request_options, signer), "SOCKET", NULL, 0,

@@ -28,6 +28,7 @@ void request_options_clear(struct request_options *o)
         kiln_strv_free(o->define);
         kiln_strv_free(o->overlay);
         kiln_strv_free(o->key);
+        kiln_strv_free(o->unvaried);
 }
 
 static bool is_url(const char *s)
@@ -248,6 +249,7 @@ static void fill_rest(const struct request_options *o, Kiln__V1__BuildRequest *q
         l->hard = o->hard;
         q->limits = l;
         q->check_reproducible = o->check_reproducible;
+        sorted_set(o->unvaried, &q->unvaried, &q->n_unvaried);
         q->lane = KILN__V1__BUILD_REQUEST__LANE__BATCH;
         q->owner = kiln_strdup("local");
         q->signing = NEW(Kiln__V1__Signing, kiln__v1__signing__init);

@@ -1,5 +1,6 @@
 /* From a request to a build root: inputs, solving, rounds. */
 #include "worker/pipeline/job.h"
+#include "worker/pipeline/vary.h"
 
 #include "worker/attest/isa/isa.h"
 #include "worker/base/clock.h"
@@ -285,7 +286,9 @@ int kiln_job_open(const struct kiln_context *c, const Kiln__V1__BuildRequest *re
         if (kiln_request_check(request, &merr) < 0 || kiln_build_digest(b, j->build_digest, &merr) < 0)
                 return request_error(err, &merr);
         record_set(&record_result(j->record)->build_digest, j->build_digest);
-        r = open_toolchain(j, err);
+        r = vary_check(request, err);
+        if (r == 0)
+                r = open_toolchain(j, err);
         if (r == 0)
                 r = check_host(j, err);
         if (r == 0)

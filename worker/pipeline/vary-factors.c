@@ -8,6 +8,7 @@
 #include "worker/base/text.h"
 #include "worker/pipeline/vary.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,15 +55,16 @@ static const char *cpus_obstacle(const struct vary_host *h)
 
 static void cpus_hold(struct vary_setting *s, const struct vary_host *h)
 {
-        s->params.cpus = 1;
+        s->params.view.cpus = 1;
 }
 
-/* One more where the host has it, else one less; never what it is held at. */
+/* One more where the host has it, else one less; never what it is held at. _smp_build_ncpus stays: the
+ * request fixes it, and rpm keeps the expanded spec, make -jN and all, in the source package. */
 static void cpus_vary(struct vary_setting *s, const struct vary_host *h)
 {
         unsigned first = cpus_first(h), other = first < h->cpus ? first + 1 : first - 1;
 
-        s->params.cpus = s->params.cpus == other ? first : other;
+        s->params.view.cpus = s->params.view.cpus == other ? first : other;
 }
 
 /* Twice what the first build took, and room to spare, so that the second does not run into a limit. */
@@ -177,6 +179,23 @@ const struct vary_factor vary_factors[] = {
 };
 const size_t vary_n_factors = KILN_ARRAY_SIZE(vary_factors);
 _Static_assert(KILN_ARRAY_SIZE(vary_factors) <= VARY_FACTORS_MAX, "struct variation has room for them");
+
+int vary_check(const Kiln__V1__BuildRequest *q, struct kiln_error *err)
+{
+        for (size_t i = 0; i < q->n_unvaried; i++) {
+                bool known = false;
+
+                for (size_t f = 0; f < vary_n_factors; f++)
+                        known |= strcmp(q->unvaried[i], vary_factors[f].name) == 0;
+                if (!known) {
+                        kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", "the request",
+                                "no factor of a second build is called %s", q->unvaried[i]);
+                        kiln_error_advise(err, "kiln-rebuild(1) lists them.");
+                        return -EINVAL;
+                }
+        }
+        return 0;
+}
 
 /* Builtins where there are any, and otherwise what a build root must have; the time by an ordinary program.
  * What cannot be found out stays empty, and is then not called varied. */

@@ -325,13 +325,23 @@ static int search(struct search *s, struct kiln_error *err)
 /* ---- the second build
  * ------------------------------------------------------------------------------------------ */
 
+static bool left_out(const Kiln__V1__BuildRequest *q, const char *factor)
+{
+        for (size_t i = 0; i < q->n_unvaried; i++)
+                if (strcmp(q->unvaried[i], factor) == 0)
+                        return true;
+        return false;
+}
+
 static int second_build(struct search *s, struct outcome *ret, struct kiln_error *err)
 {
         struct vary_setting setting;
 
         setting_init(s, &setting);
         for (size_t i = 0; i < vary_n_factors; i++) {
-                if (vary_factors[i].obstacle)
+                if (left_out(s->job->request, vary_factors[i].name))
+                        s->obstacles[i] = "it was asked to be left alone";
+                else if (vary_factors[i].obstacle)
                         s->obstacles[i] = vary_factors[i].obstacle(&s->host);
                 if (s->obstacles[i])
                         record_finding(s->job->record, false, "vary.not-varied", vary_factors[i].name,

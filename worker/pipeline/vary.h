@@ -42,6 +42,9 @@ struct vary_factor {
 extern const struct vary_factor vary_factors[];
 extern const size_t vary_n_factors;
 
+/* Whether the request leaves out only factors that there are. */
+int vary_check(const Kiln__V1__BuildRequest *q, struct kiln_error *err);
+
 void vary_host_init(struct vary_host *h, const struct kiln_job *j);
 
 /* For the target's shell: prints a line "<factor> <words>" for each factor. */
