@@ -430,6 +430,11 @@ static void fault_sandbox(struct fixture *f, struct kiln_sandbox *s, unsigned ki
                 s->uid = s->gid = 1000;
                 s->writable = build;
                 s->split_stderr = true;
+                s->clock_shift_s = 86400;
+                s->memory_bytes = 1 << 30;
+                s->fixed_addresses = true;
+                if (access("/proc/sys/kernel/ns_last_pid", F_OK) == 0)
+                        s->first_pid = 500;
         }
 }
 

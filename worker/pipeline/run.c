@@ -418,7 +418,7 @@ static int check_caches(struct kiln_job *j, int r, struct kiln_error *err)
         int n = 0;
 
         if (r < 0 && err->verdict != KILN_BUILD_FAILED && err->verdict != KILN_BAD_INPUT &&
-                err->verdict != KILN_INFRA)
+                err->verdict != KILN_NOT_REPRODUCED && err->verdict != KILN_INFRA)
                 return r;
         if (j->build && kiln_build_intact(j->build) < 0) {
                 n = kiln_error_set(&why, KILN_INFRA, ESTALE, "building", j->srpm->nvr,

@@ -68,9 +68,14 @@ static void cpus_vary(struct vary_setting *s, const struct vary_host *h)
 }
 
 /* Twice what the first build took, and room to spare, so that the second does not run into a limit. */
+static uint64_t directory_bytes(const struct vary_host *h)
+{
+        return h->disk_bytes * 2 + MEMORY_DIR_SPARE_BYTES;
+}
+
 static const char *directory_obstacle(const struct vary_host *h)
 {
-        uint64_t needed = h->disk_bytes * 2 + MEMORY_DIR_SPARE_BYTES;
+        uint64_t needed = directory_bytes(h);
         uint64_t limit = h->params->limits.memory_bytes;
         _cleanup_free_ char *dir = NULL;
 
@@ -83,7 +88,11 @@ static const char *directory_obstacle(const struct vary_host *h)
 
 static void directory_vary(struct vary_setting *s, const struct vary_host *h)
 {
+        uint64_t *limit = &s->params.limits.disk_bytes;
+
         s->params.view.in_memory = true;
+        if (*limit == 0 || *limit > directory_bytes(h)) /* it is the host's memory */
+                *limit = directory_bytes(h);
 }
 
 static const char *pid_obstacle(const struct vary_host *h)

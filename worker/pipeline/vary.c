@@ -134,6 +134,21 @@ static int probe(struct kiln_build *b, const struct kiln_root *root, char **ret,
         return r;
 }
 
+/* Nobody removed the scratch directory or a layer meanwhile: what a build misses then is not its own doing.
+ */
+static int caches_check(struct search *s, const struct kiln_build *b, const struct kiln_root *root,
+        const struct kiln_idmap *idmap, struct kiln_error *err)
+{
+        const struct kiln_context *c = s->job->context;
+
+        if (kiln_build_intact(b) == 0)
+                return kiln_root_check(c, root, idmap, err);
+        kiln_error_set(err, KILN_INFRA, ESTALE, "building a second time", s->job->srpm->nvr,
+                "the scratch directory was removed meanwhile");
+        kiln_error_advise(err, "Run the same command again.");
+        return -ESTALE;
+}
+
 /* A build that fails is an outcome like another: the first one did not. */
 static int build_once(struct search *s, struct vary_setting *setting, const char *what, bool with_probe,
         struct outcome *ret, struct kiln_error *err)
@@ -158,6 +173,8 @@ static int build_once(struct search *s, struct vary_setting *setting, const char
                 kiln_error_clear(err);
                 r = 0;
         }
+        if (r == 0)
+                r = caches_check(s, b, root, &setting->params.idmap, err);
         if (r == 0 && with_probe)
                 r = probe(b, root, &o.probe, err);
         if (r < 0)
