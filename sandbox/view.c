@@ -83,7 +83,8 @@ char *view_cpuinfo(const char *host, unsigned cpus)
 char *view_meminfo(const char *host, uint64_t bytes)
 {
         static const char *const capped[] = {"MemTotal:", "MemFree:", "MemAvailable:"};
-        char *out = malloc(strlen(host) + 96), *to = out;
+        /* a replaced line has at most 40 characters, and its original at least 9 */
+        char *out = malloc(strlen(host) * 5 + 64), *to = out;
 
         if (!out)
                 return NULL;

@@ -35,6 +35,7 @@ static const struct {
         {"root", 0},
         {"buildreqs", 0},
         {"isa", 2},
+        {"vary", 2},
         {"attest", 2},
         {"publish", 2},
 };

@@ -235,6 +235,7 @@ static int attest(struct kiln_job *j, const struct inspection *isa, const struct
         if (r < 0)
                 return r;
         tests[0].warned = isa->warnings[0] != NULL;
+        tests[1].warned = varied->warnings != NULL;
         in.request = request;
         in.internal = internal;
         if (kiln_digest_from_hex(j->build_digest, &in.build_digest) < 0)
