@@ -15,7 +15,7 @@ once() { # OPTION...: first and second build in milliseconds
                 echo "vary.sh: the package does not reproduce" >&2
                 exit 1
         }
-        jq -r '[(.phases | map(select(.name | test("^(buildreqs|prep|build|install|check)$"))) | map(.durationMs | tonumber) | add),
+        jq -r '[(.phases | map(select(.name | test("^(buildreqs|prep|build|install|check|package)$"))) | map(.durationMs | tonumber) | add),
                 (.phases[] | select(.name == "vary") | .durationMs | tonumber)] | @tsv' "$work/out/result.json"
 }
 

@@ -42,17 +42,15 @@ static int memory_open(const char *path, bool make)
         return st.st_uid == geteuid() && !(st.st_mode & 022) ? TAKE_FD(fd) : -EPERM;
 }
 
-char *kiln_build_memory_dir(uint64_t bytes)
+bool kiln_build_memory_room(uint64_t bytes)
 {
         _cleanup_free_ char *path = memory_path();
         _cleanup_close_ int fd = memory_open(path, true);
         struct statfs fs;
         struct statvfs vfs;
 
-        if (fd < 0 || fstatfs(fd, &fs) < 0 || fstatvfs(fd, &vfs) < 0 || fs.f_type != TMPFS_MAGIC ||
-                (vfs.f_flag & ST_NOEXEC) || (uint64_t)vfs.f_bavail * vfs.f_frsize < bytes)
-                return NULL;
-        return TAKE_PTR(path);
+        return fd >= 0 && fstatfs(fd, &fs) == 0 && fstatvfs(fd, &vfs) == 0 && fs.f_type == TMPFS_MAGIC &&
+               !(vfs.f_flag & ST_NOEXEC) && (uint64_t)vfs.f_bavail * vfs.f_frsize >= bytes;
 }
 
 int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params *p, struct kiln_build **ret,

@@ -33,7 +33,7 @@ struct kiln_build_view {
         mode_t umask;               /* 0: 022 */
         unsigned cpus;              /* seen; 0: as many as _smp_build_ncpus says (kiln_build_params.cpus) */
         bool fixed_addresses;
-        bool in_memory; /* the build directory is on a file system in memory, see kiln_build_memory_dir() */
+        bool in_memory; /* the build directory is on a file system in memory, see kiln_build_memory_room() */
         pid_t first_pid;
         uint64_t memory_bytes;
         int64_t clock_shift_s, clock_hold_s; /* as in struct kiln_sandbox */
@@ -72,9 +72,9 @@ struct kiln_build_usage {
 
 struct kiln_build;
 
-/* Where scratch directories in memory lie: below /dev/shm, one directory a user. Returns it, the caller's,
- * when it is one where builds can run (a tmpfs without noexec) and has this much room, else NULL. */
-char *kiln_build_memory_dir(uint64_t bytes);
+/* Whether there is a place in memory where builds can run: a directory of this user's below /dev/shm, on a
+ * tmpfs without noexec that has this much room. It stays when empty. */
+bool kiln_build_memory_room(uint64_t bytes);
 
 /* Makes the scratch directory <cache>/build/<random>, or one in memory. Params are borrowed until close. */
 int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params *p, struct kiln_build **ret,

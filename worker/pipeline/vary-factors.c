@@ -77,13 +77,13 @@ static const char *directory_obstacle(const struct vary_host *h)
 {
         uint64_t needed = directory_bytes(h);
         uint64_t limit = h->params->limits.memory_bytes;
-        _cleanup_free_ char *dir = NULL;
 
         if (h->disk_bytes > UINT64_MAX / 4 || needed > h->memory_free_bytes / 2 ||
                 (limit && needed > limit / 2))
                 return "the build directory is too large for this host's memory";
-        dir = kiln_build_memory_dir(needed);
-        return dir ? NULL : "/dev/shm is no place for a build directory here (absent, noexec, too small)";
+        return kiln_build_memory_room(needed)
+                       ? NULL
+                       : "/dev/shm is no place for a build directory here (absent, noexec, too small)";
 }
 
 static void directory_vary(struct vary_setting *s, const struct vary_host *h)
