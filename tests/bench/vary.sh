@@ -6,7 +6,7 @@ set -eu -o pipefail
 [ $# -ge 2 ] || { echo "usage: vary.sh KILN SRPM [PAIRS [OPTION...]]    OPTION: of kiln rebuild" >&2; exit 2; }
 kiln=$1 srpm=$2 pairs=${3:-5}
 shift $(($# < 3 ? $# : 3))
-work=$(mktemp -d /var/tmp/kiln-bench.XXXXXX)
+work=$(mktemp -d /var/tmp/kiln-vary-bench.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
 once() { # OPTION...: first and second build in milliseconds
