@@ -22,6 +22,8 @@ static const char spec[] =
         "%description\nx\n%prep\n%build\n%install\nmkdir -p %{buildroot}/usr/share/cup\n"
         "seq 1 20000 >%{buildroot}/usr/share/cup/numbers\n%files\n/usr/share/cup\n";
 
+#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 struct fixture {
         struct kiln_context context;
         struct kiln_signer *signer;
@@ -487,6 +489,39 @@ static void test_signed_shown(void **state)
         free(s.file_name);
 }
 
+/* Dissent can be about what was never here; approval cannot. */
+static void test_dissent(void **state)
+{
+        static const struct {
+                const char *result, *digest, *hex;
+                bool good;
+        } cases[] = {
+                {"FAILED", "rpmHeaderSha256", HEX64, true},
+                {"FAILED", "sha256", HEX64, true},
+                {"PASSED", "rpmHeaderSha256", HEX64, false},
+                {"failed", "rpmHeaderSha256", HEX64, false},
+                {"FAILED", "sha512", HEX64, false},
+                {"FAILED", "sha256", "abc", false},
+                {"FAILED", "sha256", HEX64 "0", false},
+        };
+        struct fixture *f = *state;
+
+        start(f);
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
+                static const char *const types[] = {KILN_PREDICATE_VSA, KILN_PREDICATE_PROVENANCE};
+
+                for (size_t t = 0; t < KILN_ARRAY_SIZE(types); t++) {
+                        _cleanup_free_ char *text = kiln_asprintf(
+                                "{\"_type\":\"" KILN_STATEMENT_TYPE
+                                "\",\"subject\":[{\"name\":\"far-1-1.noarch.rpm\",\"digest\":{\"%s\":\"%s\"}}],"
+                                "\"predicateType\":\"%s\",\"predicate\":{\"verificationResult\":\"%s\"}}",
+                                cases[i].digest, cases[i].hex, types[t], cases[i].result);
+
+                        expect_statement(f, text, cases[i].good && t == 0);
+                }
+        }
+}
+
 static void test_repomd(void **state)
 {
         static const char good[] =
@@ -671,6 +706,7 @@ static int all_tests(void)
                 cmocka_unit_test_setup_teardown(test_statement, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_statement_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_signed_shown, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_dissent, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_repomd, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_key_here, setup, teardown),

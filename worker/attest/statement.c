@@ -100,16 +100,59 @@ static bool unsigned_known(const struct kiln_subject *s)
         return !kiln_digest_equal(&s->digests.unsigned_file, &(struct kiln_digest){0});
 }
 
-static int check_subject(const json_t *subject, bool summary, const struct kiln_subject *known,
+/* A set of digests as packages have them, of whatever package. */
+static bool digests_proper(const json_t *digest)
+{
+        const char *key;
+        json_t *value;
+
+        if (!json_is_object(digest) || json_object_size(digest) == 0)
+                return false;
+        json_object_foreach((json_t *)digest, key, value)
+        {
+                struct kiln_digest d;
+                size_t f = 0;
+
+                while (f < KILN_SUBJECT_DIGESTS && strcmp(key, kiln_subject_digests[f].name) != 0)
+                        f++;
+                if (f == KILN_SUBJECT_DIGESTS || !json_is_string(value) ||
+                        json_string_length(value) != KILN_DIGEST_HEX ||
+                        kiln_digest_from_hex(json_string_value(value), &d) < 0)
+                        return false;
+        }
+        return true;
+}
+
+/* What a statement claims decides which packages it can be about. */
+enum claim {
+        CLAIM_MADE,    /* we made it: packages that were seen before anybody signed them */
+        CLAIM_GOOD,    /* it was judged and found good: packages that were seen */
+        CLAIM_DISSENT, /* it was judged and found wanting: any. Nobody trusts a package for that, and who
+                          rebuilds from a provenance alone never had the original. */
+};
+
+static enum claim claim_of(const char *predicate_type, const json_t *predicate)
+{
+        const char *result = json_string_value(json_object_get(predicate, "verificationResult"));
+
+        if (strcmp(predicate_type, KILN_PREDICATE_VSA) != 0)
+                return CLAIM_MADE;
+        return result && strcmp(result, "FAILED") == 0 ? CLAIM_DISSENT : CLAIM_GOOD;
+}
+
+static int check_subject(const json_t *subject, enum claim claim, const struct kiln_subject *known,
         size_t n_known, struct kiln_error *err)
 {
         const char *name = json_string_value(json_object_get(subject, "name"));
+        const json_t *digest = json_object_get(subject, "digest");
 
         if (!name || json_object_size(subject) != 2)
                 return refuse(err, NULL, "a subject is not just a name and its digests");
+        if (claim == CLAIM_DISSENT)
+                return digests_proper(digest) ? 0 : refuse(err, name, "its digests are none of a package");
         for (size_t i = 0; i < n_known; i++)
-                if (strcmp(name, known[i].file_name) == 0 && (summary || unsigned_known(&known[i])) &&
-                        digests_match(json_object_get(subject, "digest"), &known[i]))
+                if (strcmp(name, known[i].file_name) == 0 &&
+                        (claim == CLAIM_GOOD || unsigned_known(&known[i])) && digests_match(digest, &known[i]))
                         return 0;
         return refuse(err, name, "the signer has not seen a package of this name and these digests");
 }
@@ -121,6 +164,7 @@ int kiln_statement_check(const char *text, size_t len, const struct kiln_subject
         const char *type, *predicate_type;
         const json_t *subjects, *subject;
         bool known_type = false;
+        enum claim claim;
         size_t i;
         int r = kiln_json_parse(text, len, "the statement", &statement, err);
 
@@ -138,10 +182,10 @@ int kiln_statement_check(const char *text, size_t len, const struct kiln_subject
                 return refuse(err, predicate_type, "its predicate type is none that this signer signs");
         if (!json_is_array(subjects) || json_array_size(subjects) == 0)
                 return refuse(err, NULL, "it is about nothing");
+        claim = claim_of(predicate_type, json_object_get(statement, "predicate"));
         json_array_foreach(subjects, i, subject)
         {
-                r = check_subject(
-                        subject, strcmp(predicate_type, KILN_PREDICATE_VSA) == 0, known, n_known, err);
+                r = check_subject(subject, claim, known, n_known, err);
                 if (r < 0)
                         return r;
         }

@@ -44,7 +44,7 @@ void kiln_statement_write(const struct kiln_subject *subjects, size_t n, enum ki
 
 /* Whether text is a Statement v1 with one of the predicate types above whose every subject is one of `known`,
  * with no digest that this package does not have. A package whose unsigned form is not known was signed by
- * somebody before: only a verification summary can be about it. For the signer: BAD_INPUT or REFUSED say what
- * is wrong. */
+ * somebody before: only a verification summary can be about it. A verification summary that says FAILED can be
+ * about any package. For the signer: BAD_INPUT or REFUSED say what is wrong. */
 int kiln_statement_check(const char *text, size_t len, const struct kiln_subject *known, size_t n_known,
         struct kiln_error *err);
