@@ -145,8 +145,8 @@ tamper "another build type" 3 'build type is not known' seen sign 1 's["predicat
 tamper "another source than asked for" 7 'source it resolved is not' seen sign 1 "$deps_of d[0]['digest']['sha256'] = 'a' * 64"
 tamper "another toolchain than asked for" 7 'toolchain it resolved is not' - sign 1 "$deps_of d[1]['digest']['sha256'] = 'a' * 64"
 tamper "a request that is not the one named" 7 'invocationId is not' - sign 1 "$build_of b['skipCheck'] = True"
-tamper "a dependency left out" 7 'packages of lock.json are not' seen sign 1 "$deps_of d.pop()"
-tamper "a dependency's digest" 7 'packages of lock.json are not' seen sign 1 "$deps_of d[-1]['digest']['sha256'] = 'a' * 64"
+tamper "a dependency left out" 7 'its packages are not those of the lock it names' seen sign 1 "$deps_of d.pop()"
+tamper "a dependency's digest" 7 'its packages are not those of the lock it names' seen sign 1 "$deps_of d[-1]['digest']['sha256'] = 'a' * 64"
 tamper "a dependency's version" 3 'nevra does not agree' - sign 1 "$deps_of d[-1]['annotations']['version'] = '0'"
 tamper "an unknown kind of dependency" 3 'kind is not known' - sign 1 "$deps_of d[-1]['annotations']['kind'] = 'x'"
 

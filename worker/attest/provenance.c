@@ -80,10 +80,9 @@ json_t *kiln_provenance_definition(const struct kiln_attest_input *in)
         add_named(list, "lock", "lock.json", NULL, &lock_digest);
         for (size_t i = 0; i < lock->n_repositories; i++) {
                 const struct kiln_locked_repository *r = &lock->repositories[i];
-                bool remote =
-                        strncmp(r->base_url, "https://", 8) == 0 || strncmp(r->base_url, "http://", 7) == 0;
+                bool local = strncmp(r->base_url, "file:", 5) == 0;
 
-                add_named(list, "repository", r->id, remote ? r->base_url : NULL, &r->repomd_sha256);
+                add_named(list, "repository", r->id, local ? NULL : r->base_url, &r->repomd_sha256);
         }
         for (size_t i = 0; i < lock->n_packages; i++)
                 add_package(list, in, &lock->packages[i]);
