@@ -46,15 +46,16 @@ static void build_phase(void *ctx, const char *phase)
 /* ---- inputs
  * ---------------------------------------------------------------------------------------------------- */
 
-static int open_toolchain(struct kiln_job *j, struct kiln_error *err)
+int job_open_toolchain(const struct kiln_context *c, const Kiln__V1__Toolchain *wanted,
+        struct kiln_toolchain **ret, struct kiln_error *err)
 {
-        const Kiln__V1__Toolchain *wanted = j->request->build->toolchain;
+        _cleanup_(kiln_toolchain_freep) struct kiln_toolchain *t = NULL;
         char hex[KILN_DIGEST_HEX + 1];
-        int r = kiln_toolchain_load(j->context, wanted->name, &j->toolchain, err);
+        int r = kiln_toolchain_load(c, wanted->name, &t, err);
 
         if (r < 0)
                 return r;
-        kiln_digest_to_hex(&j->toolchain->digest, hex);
+        kiln_digest_to_hex(&t->digest, hex);
         if (strcmp(hex, wanted->digest) != 0) {
                 kiln_error_set(err, KILN_REFUSED, 0, "loading toolchain", wanted->name,
                         "this host's definition has digest %s, the request asks for %s", hex, wanted->digest);
@@ -62,6 +63,7 @@ static int open_toolchain(struct kiln_job *j, struct kiln_error *err)
                         err, "Install the definition the request was made with, or send it elsewhere.");
                 return -EPERM;
         }
+        *ret = TAKE_PTR(t);
         return 0;
 }
 
@@ -136,6 +138,29 @@ static int fetch_source(struct kiln_job *j, struct kiln_error *err)
                       : kiln_error_set(err, KILN_INFRA, r < 0 ? r : ENOENT, "reading", s->name, "the store");
 }
 
+/* By digest, so that the store has it for whoever builds this again. */
+static int fetch_overlay(
+        struct kiln_job *j, const Kiln__V1__Overlay *o, struct kiln_buf *text, struct kiln_error *err)
+{
+        const char *urls[] = {o->url, NULL};
+        struct kiln_fetch f = {.name = o->name, .urls = urls, .max_bytes = OVERLAY_BYTES_MAX};
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (kiln_digest_from_hex(o->sha256, &f.sha256) < 0)
+                return kiln_error_set(
+                        err, KILN_BAD_INPUT, 0, "reading overlay", o->name, "its sha256 is no digest");
+        r = kiln_store_fetch(j->store, "fetch", &f, 1, err);
+        if (r < 0)
+                return r;
+        r = kiln_store_find_verified(j->store, &f.sha256, &fd);
+        if (r == 0)
+                r = kiln_fd_read(fd, OVERLAY_BYTES_MAX, text);
+        return r == 0 ? 0
+                      : kiln_error_set(
+                                err, KILN_INFRA, r < 0 ? r : ENOENT, "reading overlay", o->name, "the store");
+}
+
 static int open_overlays(struct kiln_job *j, struct kiln_error *err)
 {
         const Kiln__V1__Build *b = j->request->build;
@@ -148,13 +173,10 @@ static int open_overlays(struct kiln_job *j, struct kiln_error *err)
                 _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
                 struct kiln_digest d;
 
-                if (o->content_case == KILN__V1__OVERLAY__CONTENT_URL) {
-                        const char *urls[] = {o->url, NULL};
-
-                        r = kiln_store_download(j->store, urls, OVERLAY_BYTES_MAX, &text, err);
-                } else {
+                if (o->content_case == KILN__V1__OVERLAY__CONTENT_URL)
+                        r = fetch_overlay(j, o, &text, err);
+                else
                         kiln_buf_append(&text, o->data.data, o->data.len);
-                }
                 if (r < 0)
                         break;
                 d = kiln_digest_of(kiln_buf_str(&text), text.len);
@@ -288,7 +310,7 @@ int kiln_job_open(const struct kiln_context *c, const Kiln__V1__BuildRequest *re
         record_set(&record_result(j->record)->build_digest, j->build_digest);
         r = vary_check(request, err);
         if (r == 0)
-                r = open_toolchain(j, err);
+                r = job_open_toolchain(c, b->toolchain, &j->toolchain, err);
         if (r == 0)
                 r = check_host(j, err);
         if (r == 0)
@@ -355,6 +377,10 @@ static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_e
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
         struct kiln_message_error merr;
 
+        if (b->pinned_case == KILN__V1__BUILD__PINNED__NOT_SET) {
+                *ret = kiln_lock_copy(j->solved);
+                return 0;
+        }
         if (b->pinned_case == KILN__V1__BUILD__PINNED_LOCK) {
                 _cleanup_free_ char *json = NULL;
 
@@ -525,7 +551,7 @@ static int generate_rounds(struct kiln_job *j, bool pinned, struct kiln_error *e
 
 int kiln_job_prepare(struct kiln_job *j, struct kiln_error *err)
 {
-        bool pinned = j->request->build->pinned_case != KILN__V1__BUILD__PINNED__NOT_SET;
+        bool pinned = j->solved || j->request->build->pinned_case != KILN__V1__BUILD__PINNED__NOT_SET;
         _cleanup_strv_ char **requires = NULL;
         _cleanup_(kiln_lock_freep) struct kiln_lock *base = NULL;
         static char *nothing[] = {NULL};

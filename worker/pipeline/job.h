@@ -12,6 +12,7 @@
 struct kiln_job {
         const struct kiln_context *context;
         const Kiln__V1__BuildRequest *request; /* borrowed */
+        const struct kiln_lock *solved;        /* borrowed; NULL: the solver is asked */
         struct record *record;
         char build_digest[KILN_DIGEST_HEX + 1];
 
@@ -30,7 +31,7 @@ struct kiln_job {
         struct kiln_build_params params;
         struct kiln_build *build;
 
-        struct kiln_pool *pool; /* NULL with a pinned lock */
+        struct kiln_pool *pool; /* NULL with a lock that was known beforehand */
         struct kiln_lock *lock;
         struct kiln_root root;
         struct kiln_rpm *parsed; /* the SRPM as this toolchain's rpmbuild -bs made it */
@@ -49,3 +50,7 @@ struct kiln_job *job_new(const struct kiln_context *c);
 /* A spec without %changelog has no time of its own: the given package's build time is as fixed as its bytes.
  */
 void kiln_job_set_epoch(const struct kiln_job *j, struct kiln_build *b);
+
+/* The definition of this name, if it is the one that was asked for; REFUSED otherwise. */
+int job_open_toolchain(const struct kiln_context *c, const Kiln__V1__Toolchain *wanted,
+        struct kiln_toolchain **ret, struct kiln_error *err);

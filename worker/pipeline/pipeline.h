@@ -40,3 +40,9 @@ Kiln__V1__BuildResult *kiln_pipeline_run(
  * that cannot be read). The result names no request: its build_digest is "". */
 Kiln__V1__BuildResult *kiln_pipeline_give_up(
         const struct kiln_context *c, const char *directory, struct kiln_error *err);
+
+/* The same with the solver's answer known beforehand, from a provenance: the build root is that of `lock`
+ * (borrowed), the result is the request's own, so that it can be compared with the first one's. The lock must
+ * be of the request's toolchain; a request that pins a lock itself gets that one. */
+Kiln__V1__BuildResult *kiln_pipeline_rerun(const struct kiln_context *c,
+        const Kiln__V1__BuildRequest *request, const struct kiln_lock *lock, struct kiln_error *err);

@@ -478,8 +478,8 @@ static Kiln__V1__BuildResult *conclude(struct kiln_job *j, struct publication *p
         return record_take(j->record);
 }
 
-Kiln__V1__BuildResult *kiln_pipeline_run(
-        const struct kiln_context *c, const Kiln__V1__BuildRequest *request, struct kiln_error *err)
+Kiln__V1__BuildResult *kiln_pipeline_rerun(const struct kiln_context *c,
+        const Kiln__V1__BuildRequest *request, const struct kiln_lock *lock, struct kiln_error *err)
 {
         _cleanup_(publication_close) struct publication p = PUBLICATION_INIT;
         _cleanup_(kiln_job_closep) struct kiln_job *j = NULL;
@@ -487,6 +487,7 @@ Kiln__V1__BuildResult *kiln_pipeline_run(
         int r = kiln_job_open(c, request, &j, err);
         int late_r;
 
+        j->solved = lock;
         if (request->destination && request->destination->to_case == KILN__V1__DESTINATION__TO_DIRECTORY)
                 late_r = open_publication(j, request->destination->directory, &p, &late);
         else
@@ -508,4 +509,10 @@ Kiln__V1__BuildResult *kiln_pipeline_give_up(
         int late_r = open_publication(j, directory, &p, &late);
 
         return conclude(j, &p, -EIO, late_r, &late, err);
+}
+
+Kiln__V1__BuildResult *kiln_pipeline_run(
+        const struct kiln_context *c, const Kiln__V1__BuildRequest *request, struct kiln_error *err)
+{
+        return kiln_pipeline_rerun(c, request, NULL, err);
 }
