@@ -189,12 +189,18 @@ static int read_dependency(struct reader *r, const json_t *j)
 /* The lock from its parts: kiln_lock_parse() is what judges their form. */
 static int make_lock(struct reader *r, const json_t *internal, json_t *parts)
 {
+        static const char *const known[] = {"lock", "sourceDateEpoch"}, *const of_lock[] = {
+                                                                                "arch", "full", "sha256"};
         const json_t *said = json_object_get(internal, "lock");
         const char *arch = string_at(said, "arch"), *sha256 = string_at(said, "sha256");
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
         struct kiln_digest digest;
-        int rc;
+        int rc = check_members(r, internal, "internalParameters", known, KILN_ARRAY_SIZE(known));
 
+        if (rc == 0)
+                rc = check_members(r, said, "internalParameters.lock", of_lock, KILN_ARRAY_SIZE(of_lock));
+        if (rc < 0)
+                return rc;
         if (!arch || !sha256 || !json_is_boolean(json_object_get(said, "full")) ||
                 kiln_digest_from_hex(sha256, &digest) < 0)
                 return refuse(r, KILN_BAD_INPUT, "internalParameters.lock is missing or of the wrong form");

@@ -138,6 +138,20 @@ int kiln_policy_add_key(struct kiln_policy *p, const char *path, struct kiln_err
                        : add_attestation_key(p, &anybody, kiln_buf_str(&text), path, err);
 }
 
+int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kiln_error *err)
+{
+        static const char *const names[] = {KILN_KEYS_ATTEST_PUBLIC, KILN_KEYS_OPENPGP_PUBLIC};
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < KILN_ARRAY_SIZE(names); i++) {
+                _cleanup_free_ char *path = kiln_path_join(key_dir, names[i]);
+
+                if (kiln_file_exists(AT_FDCWD, path))
+                        r = kiln_policy_add_key(p, path, err);
+        }
+        return r;
+}
+
 /* ---- the file ---------------------------------------------------------------------------------------- */
 
 struct document {

@@ -71,5 +71,8 @@ int kiln_policy_parse(const char *name, const char *text, size_t len, const char
 /* Adds a key file that may speak for any builder: PEM (attestations) or ASCII-armored OpenPGP (packages). */
 int kiln_policy_add_key(struct kiln_policy *p, const char *path, struct kiln_error *err);
 
+/* Adds the public halves of a local key pair, where there is one. */
+int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kiln_error *err);
+
 /* Whether a moment lies in [from, until). */
 bool kiln_policy_valid_at(int64_t from_s, int64_t until_s, int64_t at_s);
