@@ -5,6 +5,7 @@
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/base/text.h"
+#include "worker/cli/against.h"
 #include "worker/cli/cli.h"
 #include "worker/verify/batch.h"
 #include "worker/verify/bundle.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 
 struct verify_values {
-        const char *policy, *vsa, *signer, *bundle;
+        const char *policy, *vsa, *signer, *bundle, *against;
         char **keys, **attestations;
         uint64_t jobs;
         bool quick;
@@ -103,21 +104,6 @@ static void print_json(const struct output *o, enum kiln_verdict verdict)
         fwrite(b.data, 1, b.len, stdout);
 }
 
-/* The public halves of the local key pair, where this user has one. */
-static int local_keys(const struct kiln_context *c, struct kiln_policy *p, struct kiln_error *err)
-{
-        static const char *const names[] = {KILN_KEYS_ATTEST_PUBLIC, KILN_KEYS_OPENPGP_PUBLIC};
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < KILN_ARRAY_SIZE(names); i++) {
-                _cleanup_free_ char *path = kiln_path_join(c->key_dir, names[i]);
-
-                if (kiln_file_exists(AT_FDCWD, path))
-                        r = kiln_policy_add_key(p, path, err);
-        }
-        return r;
-}
-
 static int open_policy(const struct kiln_context *c, const struct verify_values *o, struct kiln_policy **ret,
         struct kiln_error *err)
 {
@@ -130,10 +116,10 @@ static int open_policy(const struct kiln_context *c, const struct verify_values 
         for (char **k = o->keys; r == 0 && k && *k; k++)
                 r = kiln_policy_add_key(p, *k, err);
         if (r == 0 && !o->keys)
-                r = local_keys(c, p, err);
+                r = kiln_policy_add_local(p, c->key_dir, err);
         if (r < 0)
                 return r;
-        if (p->keys.n == 0) {
+        if (p->keys.n == 0 && !o->against) {
                 r = kiln_error_set(err, KILN_BAD_INPUT, ENOKEY, "verifying", NULL,
                         "there is no key that attestations could be by");
                 kiln_error_advise(
@@ -218,12 +204,17 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
         if (o->policy && o->keys)
                 return kiln_options_complain(&kiln_command_verify,
                         "--key and --policy exclude each other: the policy names its keys");
+        if (o->against && (paths[1] || o->vsa || o->bundle || o->attestations))
+                return kiln_options_complain(&kiln_command_verify,
+                        "--against takes one FILE, the rebuild, and no --vsa, --bundle or --attestation");
         if (out.json || o->vsa || o->bundle)
                 out.sources = sources = json_array();
         if (open_policy(c, o, &policy, &err) < 0)
                 return kiln_cli_fail(c, &err);
         options.policy = policy;
         kiln_cli_release_terminal(c);
+        if (o->against)
+                return against_run(c, o->against, paths[0], policy->keyring);
         if (kiln_verify_batch(c, &options, paths, (unsigned)o->jobs, take_result, &out, &verdict, &err) < 0)
                 return kiln_cli_fail(c, &err);
         if (o->vsa && write_summaries(c, o, policy, options.now_s, sources, &err) < 0)
@@ -269,6 +260,8 @@ static const struct kiln_option verify_options[] = {
                 "write the attestations of good packages as Sigstore bundles into this directory"},
         {"quick", 0, KILN_OPTION_FLAG, offsetof(struct verify_values, quick), NULL, NULL, 0,
                 "hold SBOMs against package headers instead of unpacked payloads"},
+        {"against", 0, KILN_OPTION_STRING, offsetof(struct verify_values, against), "RPM", NULL, 0,
+                "put this RPM's signature on FILE, a rebuild of it: the same bytes, or why not"},
         {"jobs", 'j', KILN_OPTION_NUMBER, offsetof(struct verify_values, jobs), "N", NULL, 256,
                 "judge so many source packages at once (default: one per CPU)"},
         {0},
