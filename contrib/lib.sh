@@ -60,6 +60,7 @@ debian-archive-keyring    debian-keyring
 check_packages="
 rpmlint                   rpmlint
 diffoscope-minimal        diffoscope
+in-toto                   python3-in-toto
 -                         rpm-sign
 "
 

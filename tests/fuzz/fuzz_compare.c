@@ -3,7 +3,7 @@
  * equal halves are equal. */
 #include "worker/base/file.h"
 #include "worker/base/text.h"
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

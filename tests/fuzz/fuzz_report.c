@@ -1,5 +1,5 @@
 /* Any JSON, as result and as lock, becomes a page whose only tags are ours. */
-#include "worker/pipeline/report.h"
+#include "worker/pipeline/report/report.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Two RPMs: the levels, every kind of difference with both values, payloads of every compression read in the
  * sandbox, and what hostile files get. */
 #include "tests/unit/rpmmake.h"
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* The first look into two versions of one file, format by format; and that it stays bounded with what is no
  * such format. */
 #include "tests/unit/rpmmake.h"
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include <stdbool.h>
 #include <sys/stat.h>

@@ -2,8 +2,8 @@
  * nothing. tests/judges/report looks at the same page in a browser. */
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
-#include "worker/pipeline/html.h"
-#include "worker/pipeline/report.h"
+#include "worker/pipeline/report/html.h"
+#include "worker/pipeline/report/report.h"
 
 #include <errno.h>
 #include <fcntl.h>

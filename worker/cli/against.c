@@ -4,7 +4,7 @@
 #include "worker/base/mem.h"
 #include "worker/base/text.h"
 #include "worker/cli/cli.h"
-#include "worker/verify/compare.h"
+#include "worker/verify/compare/compare.h"
 #include "worker/verify/graft.h"
 
 #include <errno.h>

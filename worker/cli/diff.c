@@ -5,8 +5,8 @@
 #include "worker/base/process.h"
 #include "worker/base/text.h"
 #include "worker/cli/cli.h"
-#include "worker/pipeline/report-diff.h"
-#include "worker/verify/compare.h"
+#include "worker/pipeline/report/diff.h"
+#include "worker/verify/compare/compare.h"
 
 #include <errno.h>
 #include <fcntl.h>

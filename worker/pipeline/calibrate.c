@@ -5,7 +5,7 @@
 #include "worker/base/mem.h"
 #include "worker/source/rpmlayout.h"
 #include "worker/source/srpm.h"
-#include "worker/verify/compare.h"
+#include "worker/verify/compare/compare.h"
 #include "worker/verify/graft.h"
 
 #include <dirent.h>

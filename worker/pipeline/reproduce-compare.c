@@ -1,7 +1,7 @@
 /* The rebuild beside what was attested: by digest first, then, where they differ, down to tags and files. */
 #include "worker/base/mem.h"
 #include "worker/pipeline/reproduce-part.h"
-#include "worker/verify/compare.h"
+#include "worker/verify/compare/compare.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 #include "worker/pipeline/inspect.h"
 #include "worker/pipeline/job.h"
 #include "worker/pipeline/publish.h"
-#include "worker/pipeline/report.h"
+#include "worker/pipeline/report/report.h"
 #include "worker/pipeline/vary.h"
 
 #include <errno.h>

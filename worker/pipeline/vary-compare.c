@@ -2,7 +2,7 @@
  * that are not are looked into, by headers, without unpacking. */
 #include "worker/base/mem.h"
 #include "worker/pipeline/vary.h"
-#include "worker/verify/compare.h"
+#include "worker/verify/compare/compare.h"
 
 #include <string.h>
 

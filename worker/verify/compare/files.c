@@ -1,5 +1,5 @@
 /* The files two headers list, by path: which are missing, and what is said about them that differs. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include <errno.h>
 #include <inttypes.h>

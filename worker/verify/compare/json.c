@@ -1,5 +1,5 @@
 /* The report as JSON. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 static json_t *text_or_null(const char *s)
 {

@@ -1,6 +1,6 @@
 /* Header structures tag by tag: every value is read with its bounds, shown as text, and where lists differ
  * only the part that does. Nothing here depends on librpm but the names of tags. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "worker/pipeline/html.h"
+#include "worker/pipeline/report/html.h"
 
 #include "worker/base/text.h"
 

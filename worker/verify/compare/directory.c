@@ -1,6 +1,6 @@
 /* Two result directories: their files are paired by what they are, each pair is compared, and what is of one
  * run only (logs, times) is set aside and said so. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/file.h"
 

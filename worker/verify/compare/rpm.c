@@ -1,6 +1,6 @@
 /* Two RPM files: the level first, from their bytes alone; then headers, files, and what is in the payloads.
  */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/file.h"
 

@@ -1,10 +1,10 @@
-#include "worker/pipeline/report.h"
+#include "worker/pipeline/report/report.h"
 
 #include "worker/base/digest.h"
 #include "worker/base/mem.h"
-#include "worker/pipeline/html.h"
-#include "worker/pipeline/report-part.h"
-#include "worker/pipeline/report-style.h"
+#include "worker/pipeline/report/html.h"
+#include "worker/pipeline/report/part.h"
+#include "worker/pipeline/report/style.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

@@ -1,7 +1,7 @@
 /* The phases of a build as an inline SVG: one row a phase, time to the right. */
 #include "worker/base/mem.h"
-#include "worker/pipeline/html.h"
-#include "worker/pipeline/report-part.h"
+#include "worker/pipeline/report/html.h"
+#include "worker/pipeline/report/part.h"
 
 #include <stdio.h>
 #include <string.h>

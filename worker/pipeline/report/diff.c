@@ -1,7 +1,7 @@
-#include "worker/pipeline/report-diff.h"
+#include "worker/pipeline/report/diff.h"
 
-#include "worker/pipeline/html.h"
-#include "worker/pipeline/report-part.h"
+#include "worker/pipeline/report/html.h"
+#include "worker/pipeline/report/part.h"
 
 #include <string.h>
 

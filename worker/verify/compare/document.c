@@ -1,6 +1,6 @@
 /* Documents of result directories: JSON value by value, in-toto envelopes statement by statement, anything
  * else by bytes. Signatures are compared, not checked: that is the work of kiln verify. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/file.h"
 

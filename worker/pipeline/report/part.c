@@ -1,4 +1,4 @@
-#include "worker/pipeline/report-part.h"
+#include "worker/pipeline/report/part.h"
 
 #include "worker/base/clock.h"
 #include "worker/base/number.h"

@@ -3,6 +3,6 @@
 #pragma once
 
 #include "worker/base/buf.h"
-#include "worker/verify/compare.h"
+#include "worker/verify/compare/compare.h"
 
 void kiln_report_diff_write(const struct kiln_compare_report *r, struct kiln_buf *out);

@@ -1,6 +1,6 @@
 /* What kind of file is it, and where do two versions of it begin to differ: for people, a first look. Runs
  * inside the sandbox only; reads files of any size in bounded memory. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/file.h"
 

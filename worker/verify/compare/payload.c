@@ -4,7 +4,7 @@
  * of them. Only where the headers already say that they differ are both put aside, to be looked into. What
  * comes in another order in the other payload is put aside too, up to a bound. The headers' digests decide
  * nothing but that. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/file.h"
 

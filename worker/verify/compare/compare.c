@@ -1,5 +1,5 @@
 /* The comparison as a value: differences are added, bounded, sorted, counted. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/clock.h"
 #include "worker/base/text.h"

@@ -1,5 +1,5 @@
 /* A first look into compressed files and archives inside packages. Runs inside the sandbox only. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/digest.h"
 #include "worker/base/file.h"

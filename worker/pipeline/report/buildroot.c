@@ -1,6 +1,6 @@
 /* The part of report.html about what the build was made in. */
-#include "worker/pipeline/html.h"
-#include "worker/pipeline/report-part.h"
+#include "worker/pipeline/report/html.h"
+#include "worker/pipeline/report/part.h"
 
 #include <string.h>
 

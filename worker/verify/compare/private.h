@@ -4,7 +4,7 @@
 #include "worker/base/macros.h"
 #include "worker/base/mem.h"
 #include "worker/source/rpmlayout.h"
-#include "worker/verify/compare.h"
+#include "worker/verify/compare/compare.h"
 
 /* ---- writing a comparison (compare.c) -------------------------------------------------------- */
 
@@ -33,7 +33,7 @@ void compare_sort(struct kiln_comparison *c);
 
 void compare_clear(struct kiln_comparison *c);
 
-/* ---- one header (compare-header.c) ----------------------------------------------------------- */
+/* ---- one header (header.c) ----------------------------------------------------------- */
 
 struct compare_tag {
         uint32_t tag;
@@ -65,7 +65,7 @@ void compare_headers(struct kiln_comparison *c, enum kiln_difference_kind kind,
         const struct compare_header *a, const struct compare_header *b, bool (*skip)(void *ctx, uint32_t tag),
         void *ctx);
 
-/* ---- the files a header lists (compare-files.c) ---------------------------------------------- */
+/* ---- the files a header lists (files.c) ---------------------------------------------- */
 
 struct compare_files;
 
@@ -89,7 +89,7 @@ void compare_files_metadata(struct kiln_comparison *c, struct compare_files *a, 
 /* After that: whether compare_headers() need not list this tag. ctx: two of them, [2]. */
 bool compare_files_covered(void *ctx, uint32_t tag);
 
-/* ---- two RPMs (compare-rpm.c) ---------------------------------------------------------------- */
+/* ---- two RPMs (rpm.c) ---------------------------------------------------------------- */
 
 /* One of the two files, its head read. */
 struct compare_side {
@@ -109,7 +109,7 @@ int compare_rpm_pair(const struct kiln_context *context, int a, const char *a_na
 /* "name.arch" of an RPM, the caller's. */
 int compare_rpm_name(int fd, const char *name, char **ret, struct kiln_error *err);
 
-/* ---- documents (compare-document.c) ---------------------------------------------------------- */
+/* ---- documents (document.c) ---------------------------------------------------------- */
 
 enum compare_document {
         COMPARE_BYTES,
@@ -173,7 +173,7 @@ int compare_spool(int dir_fd);
 struct archive; /* libarchive's */
 void compare_archive_free(struct archive **a);
 
-/* ---- and the way there (compare-sandbox.c) --------------------------------------------------- */
+/* ---- and the way there (sandbox.c) --------------------------------------------------- */
 
 /* Runs compare_payloads() inside the sandbox and adds what it found to *into. */
 int compare_payloads_confined(const struct kiln_context *c, const struct compare_side *a,

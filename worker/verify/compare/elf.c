@@ -1,7 +1,7 @@
 /* A first look into two ELF files: header, sections, build-ids and other notes, and the symbol at the first
  * place where code or data differs. Runs inside the sandbox only. Sections are compared in the file; only
  * notes, symbols and their names are ever held in memory. */
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include "worker/base/file.h"
 

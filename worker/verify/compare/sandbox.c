@@ -4,7 +4,7 @@
 #include "worker/base/file.h"
 #include "worker/buildroot/layer.h"
 #include "worker/buildroot/scratch.h"
-#include "worker/verify/compare-private.h"
+#include "worker/verify/compare/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
