@@ -161,13 +161,20 @@ static void on_exit_message(struct run *r, const struct message *m)
         result->status = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* What an earlier run left over the limit, too fast for its watcher, is judged as soon as this one runs. */
+static void disk_judge(struct run *r)
+{
+        uint64_t limit = r->s->limits.disk_bytes;
+
+        if (limit > 0 && r->disk_bytes > limit && r->executing)
+                run_limit(r, KILN_LIMIT_DISK, limit, r->disk_bytes);
+}
+
 static void on_disk(struct run *r, const struct message *m)
 {
         if (m->bytes > r->disk_bytes)
                 r->disk_bytes = r->result->peak_disk_bytes = m->bytes;
-        /* what an earlier run left over the limit is judged once this one runs: it is measured again soon */
-        if (r->s->limits.disk_bytes > 0 && m->bytes > r->s->limits.disk_bytes && r->executing)
-                run_limit(r, KILN_LIMIT_DISK, r->s->limits.disk_bytes, m->bytes);
+        disk_judge(r);
 }
 
 bool run_message(struct run *r)
@@ -197,6 +204,7 @@ bool run_message(struct run *r)
         case MESSAGE_EXECUTING:
                 r->executing = true;
                 r->result->exec_ns = m.ns;
+                disk_judge(r);
                 break;
         case MESSAGE_ERROR:
                 if (!r->executed)

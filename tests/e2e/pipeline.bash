@@ -118,7 +118,7 @@ mounts() {
 left_behind() { # OUT
         local group
         ls -A "$KILN_CACHE/build" 2>/dev/null
-        find "$KILN_CACHE" -mindepth 1 \( -name bootstrap -o -name sources -o -path "$KILN_CACHE/layers/*/*" \) -prune \
+        find "$KILN_CACHE" -mindepth 1 \( -name bootstrap -o -name config -o -name sources -o -path "$KILN_CACHE/layers/*/*" \) -prune \
                 -o -name '.*' -print 2>/dev/null
         find "$KILN_CACHE/store/partial" "$KILN_CACHE/store/lease" -type f 2>/dev/null
         find "$1" -maxdepth 1 -name '.*' ! -path "$1" 2>/dev/null
