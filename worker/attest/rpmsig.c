@@ -1,5 +1,6 @@
 #include "worker/attest/rpmsig.h"
 
+#include "worker/base/file.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -127,22 +128,9 @@ static int bad(const struct kiln_rpmsig *s, struct kiln_error *err, const char *
 /* All of len bytes at offset. -ENODATA: the file ends before. */
 static int read_at(int fd, uint64_t offset, void *data, size_t len)
 {
-        unsigned char *p = data;
+        ssize_t n = kiln_fd_read_at(fd, data, len, offset);
 
-        while (len > 0) {
-                ssize_t n = pread(fd, p, len, (off_t)offset);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        return -ENODATA;
-                p += n;
-                len -= (size_t)n;
-                offset += (uint64_t)n;
-        }
-        return 0;
+        return n < 0 ? (int)n : (size_t)n < len ? -ENODATA : 0;
 }
 
 /* Bytes that `count` elements of a type take at p; UINT32_MAX: they do not fit into max. */

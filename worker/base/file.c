@@ -49,6 +49,24 @@ int kiln_file_read(int dir_fd, const char *path, size_t max, struct kiln_buf *ou
         return kiln_fd_read(fd, max, out);
 }
 
+ssize_t kiln_fd_read_at(int fd, void *data, size_t len, uint64_t offset)
+{
+        size_t done = 0;
+
+        while (done < len) {
+                ssize_t n = pread(fd, (char *)data + done, len - done, (off_t)(offset + done));
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                done += (size_t)n;
+        }
+        return (ssize_t)done;
+}
+
 int kiln_fd_write(int fd, const void *data, size_t len)
 {
         const char *p = data;

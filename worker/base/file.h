@@ -23,6 +23,9 @@ int kiln_file_write(int dir_fd, const char *path, const void *data, size_t len, 
 /* write(2) until everything is written. */
 int kiln_fd_write(int fd, const void *data, size_t len);
 
+/* Up to len bytes from an offset, fewer only at the end of the file: how many, or negative errno. */
+ssize_t kiln_fd_read_at(int fd, void *data, size_t len, uint64_t offset);
+
 /* Copies all of `in` (from offset 0) to `out`'s current position; copy_file_range where it works. */
 int kiln_fd_copy(int in, int out, uint64_t *ret_bytes);
 

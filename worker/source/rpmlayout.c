@@ -1,5 +1,6 @@
 #include "worker/source/rpmlayout.h"
 
+#include "worker/base/file.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -28,20 +29,9 @@ static uint32_t be32(const unsigned char *p)
 
 static int read_at(int fd, void *data, size_t len, uint64_t offset)
 {
-        size_t done = 0;
+        ssize_t n = kiln_fd_read_at(fd, data, len, offset);
 
-        while (done < len) {
-                ssize_t n = pread(fd, (char *)data + done, len - done, (off_t)(offset + done));
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        return -ENODATA;
-                done += (size_t)n;
-        }
-        return 0;
+        return n < 0 ? (int)n : (size_t)n < len ? -ENODATA : 0;
 }
 
 static int bad(struct kiln_error *err, const char *name, const char *cause)

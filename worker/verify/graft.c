@@ -36,25 +36,6 @@ static int failed(const struct half *h, int r, struct kiln_error *err)
         return kiln_error_set(err, KILN_INFRA, r, DOING, h->name, "cannot read or write the file");
 }
 
-/* Up to len bytes: fewer only at the end of the file. */
-static ssize_t read_at(int fd, void *data, size_t len, uint64_t offset)
-{
-        size_t done = 0;
-
-        while (done < len) {
-                ssize_t n = pread(fd, (char *)data + done, len - done, (off_t)(offset + done));
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
-                done += (size_t)n;
-        }
-        return (ssize_t)done;
-}
-
 /* Copies the rebuild's payload behind the header, and compares it with the original's on the way. *ret_same
  * is how many bytes are the same from the start. */
 static int copy_payload(const struct half *original, const struct half *rebuild, int out_fd,
@@ -64,9 +45,9 @@ static int copy_payload(const struct half *original, const struct half *rebuild,
         uint64_t at = 0, same = 0;
 
         for (;;) {
-                ssize_t n = read_at(rebuild->fd, ours, CHUNK_BYTES, rebuild->layout.payload_offset + at);
+                ssize_t n = kiln_fd_read_at(rebuild->fd, ours, CHUNK_BYTES, rebuild->layout.payload_offset + at);
                 ssize_t m = n < 0 ? 0
-                                  : read_at(original->fd, theirs, CHUNK_BYTES,
+                                  : kiln_fd_read_at(original->fd, theirs, CHUNK_BYTES,
                                             original->layout.payload_offset + at);
                 int r;
 

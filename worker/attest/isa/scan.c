@@ -4,6 +4,7 @@
  * and what lies outside functions, or behind bytes that are no instruction, is only ever counted as
  * uncertain. Memory is one window of the file, whatever the file claims. */
 #include "worker/attest/isa/internal.h"
+#include "worker/base/file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,31 +19,12 @@ struct window {
         size_t len;
 };
 
-/* Full pread. Returns bytes read (less at the end of the file) or negative errno. */
-static ssize_t read_at(int fd, uint8_t *p, size_t len, uint64_t offset)
-{
-        size_t done = 0;
-
-        while (done < len) {
-                ssize_t n = pread(fd, p + done, len - done, (off_t)(offset + done));
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
-                done += (size_t)n;
-        }
-        return (ssize_t)done;
-}
-
 /* Moves the window to begin at linear. 0, or negative errno (-ENODATA: the file got shorter). */
 static int window_move(struct window *w, uint64_t linear)
 {
         uint64_t offset = linear - w->section->linear, left = w->section->size - offset;
         size_t want = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
-        ssize_t n = read_at(w->e->fd, w->bytes, want, w->section->offset + offset);
+        ssize_t n = kiln_fd_read_at(w->e->fd, w->bytes, want, w->section->offset + offset);
 
         if (n < 0)
                 return (int)n;
@@ -60,7 +42,7 @@ size_t isa_scan_bytes(const struct isa_elf *e, uint64_t linear, uint8_t bytes[IS
         if (!s)
                 return 0;
         uint64_t left = s->linear + s->size - linear;
-        ssize_t n = read_at(e->fd, bytes, left < ISA_INSN_MAX ? (size_t)left : ISA_INSN_MAX,
+        ssize_t n = kiln_fd_read_at(e->fd, bytes, left < ISA_INSN_MAX ? (size_t)left : ISA_INSN_MAX,
                 s->offset + (linear - s->linear));
         return n < 0 ? 0 : (size_t)n;
 }

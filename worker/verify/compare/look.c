@@ -28,25 +28,6 @@ void compare_look_add(
         compare_add(l->c, KILN_DIFFERENCE_FILE_CONTENT, l->path, where, a, b, detail);
 }
 
-/* Reads until len bytes are there or the file ends. */
-static ssize_t read_at(int fd, void *data, size_t len, uint64_t at)
-{
-        size_t done = 0;
-
-        while (done < len) {
-                ssize_t n = pread(fd, (char *)data + done, len - done, (off_t)(at + done));
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                if (n == 0)
-                        break;
-                done += (size_t)n;
-        }
-        return (ssize_t)done;
-}
-
 int compare_bytes(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t len, uint64_t *ret)
 {
         _cleanup_free_ char *chunk = kiln_malloc(2 * CHUNK_BYTES);
@@ -54,7 +35,7 @@ int compare_bytes(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t len, uint
 
         for (uint64_t at = 0; at < len;) {
                 size_t want = len - at < CHUNK_BYTES ? (size_t)(len - at) : CHUNK_BYTES, i = 0;
-                ssize_t n = read_at(a, chunk, want, a_at + at), m = read_at(b, other, want, b_at + at);
+                ssize_t n = kiln_fd_read_at(a, chunk, want, a_at + at), m = kiln_fd_read_at(b, other, want, b_at + at);
                 size_t common = n < m ? (size_t)n : (size_t)m;
 
                 if (n < 0 || m < 0)
@@ -79,7 +60,7 @@ static char *hex_at(int fd, uint64_t at, uint64_t end)
 {
         unsigned char bytes[16];
         size_t want = at < end ? (end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes)) : 0;
-        ssize_t n = want ? read_at(fd, bytes, want, at) : 0;
+        ssize_t n = want ? kiln_fd_read_at(fd, bytes, want, at) : 0;
 
         return n > 0 ? compare_hex(bytes, (size_t)n) : NULL;
 }
@@ -113,7 +94,7 @@ static int line_find(int fd, uint64_t at, uint64_t *ret_line, uint64_t *ret_begi
 
         for (uint64_t done = 0; done < at;) {
                 size_t want = at - done < CHUNK_BYTES ? (size_t)(at - done) : CHUNK_BYTES;
-                ssize_t n = read_at(fd, chunk, want, done);
+                ssize_t n = kiln_fd_read_at(fd, chunk, want, done);
 
                 if (n <= 0)
                         return n < 0 ? (int)n : -EIO;
@@ -133,7 +114,7 @@ static char *line_read(int fd, uint64_t begin, uint64_t at)
 {
         char text[LINE_BYTES];
         uint64_t from = at - begin > LINE_BYTES / 2 ? at - LINE_BYTES / 4 : begin;
-        ssize_t n = read_at(fd, text, sizeof(text), from);
+        ssize_t n = kiln_fd_read_at(fd, text, sizeof(text), from);
         const char *end;
 
         if (n <= 0)
@@ -206,7 +187,7 @@ static int head_read(int fd, struct head *h)
 
         if (fstat(fd, &st) < 0)
                 return -errno;
-        n = read_at(fd, h->bytes, sizeof(h->bytes), 0);
+        n = kiln_fd_read_at(fd, h->bytes, sizeof(h->bytes), 0);
         if (n < 0)
                 return (int)n;
         h->len = (size_t)n;
