@@ -54,3 +54,9 @@ void kiln_job_set_epoch(const struct kiln_job *j, struct kiln_build *b);
 /* The definition of this name, if it is the one that was asked for; REFUSED otherwise. */
 int job_open_toolchain(const struct kiln_context *c, const Kiln__V1__Toolchain *wanted,
         struct kiln_toolchain **ret, struct kiln_error *err);
+
+/* A message that cannot be read is the caller's fault: BAD_INPUT. */
+int job_request_error(struct kiln_error *err, const struct kiln_message_error *e);
+
+/* ExclusiveArch and ExcludeArch against the arch that packages are tagged with: REFUSED. */
+int job_check_arch(const struct kiln_job *j, const struct kiln_rpm *srpm, struct kiln_error *err);
