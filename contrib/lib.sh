@@ -32,7 +32,6 @@ libexpat1-dev             expat-devel
 libzydis-dev              zydis-devel
 libzycore-dev             zycore-c-devel
 libtomlplusplus-dev       tomlplusplus-devel
-libnats-dev               cnats-devel
 libcmocka-dev             libcmocka-devel
 rpm                       rpm-build
 createrepo-c              createrepo_c

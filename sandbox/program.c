@@ -1,4 +1,4 @@
-/* The program's process, from fork to execve: gives up power in the order of design.md, each step fatal.
+/* The program's process, from fork to execve: gives up power in the order of SECURITY.md, each step fatal.
  *
  * no_new_privs and the mounts are PID 1's work and done. Here: ids, second user namespace, working directory,
  * bounding set, capabilities, session, descriptors, rlimits, seccomp. Nothing hostile has run in this sandbox

@@ -2,7 +2,7 @@
  *
  * This library knows nothing of RPM and uses nothing else of the project. One code path serves root and
  * ordinary users: always a user namespace, plus mount, pid, net, uts, ipc, cgroup and time. See SECURITY.md
- * for what it promises, design.md "Sandbox" for the rules it follows.
+ * for what it promises and the steps it takes.
  *
  * What it must never do: run anything after a failed set-up step; follow a path inside the root as a string;
  * drop a missing kernel feature silently. */

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes a BuildRequest for `kiln worker --once`, or reads a result: a coordinator's half of the protocol.
+"""Writes a BuildRequest, or reads a result: a coordinator's half of the protocol (README.md says what of it exists).
 
 Needs protoc and Python's protobuf (Debian: protobuf-compiler, python3-protobuf); nothing of Kiln but its .proto files.
 

@@ -1,6 +1,6 @@
 /* The attest stage: from unsigned RPMs to signed ones, their SBOMs, and envelopes with provenance, SBOMs and
  * test results. Everything it writes but runDetails is a function of the build: same build, same bytes
- * (design.md, promise 1). It never holds a key and never unpacks a payload. docs/attestations.md describes
+ * on any machine. It never holds a key and never unpacks a payload. docs/attestations.md describes
  * the documents. */
 #pragma once
 

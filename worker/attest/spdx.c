@@ -1,5 +1,5 @@
-/* SPDX 2.3 in JSON (spdx.github.io/spdx-spec/v2.3, schemas/spdx-schema.json): relationships as design.md
- * lists them. */
+/* SPDX 2.3 in JSON (spdx.github.io/spdx-spec/v2.3, schemas/spdx-schema.json): relationships as
+ * docs/attestations.md lists them. */
 #include "worker/attest/sbom.h"
 
 #include "worker/base/mem.h"

@@ -9,7 +9,7 @@
 
 #include "worker/base/macros.h"
 
-/* The verdicts of design.md; their numbers are the exit statuses of `kiln`. */
+/* The verdicts; their numbers are the exit statuses of `kiln`. */
 enum kiln_verdict {
         KILN_OK = 0,
         KILN_BUILD_FAILED = 1,

@@ -22,7 +22,7 @@ struct kiln_build_log {
         void *ctx;
 };
 
-/* What a build sees of its surroundings. All zero: what every build sees (design.md, "normalised view").
+/* What a build sees of its surroundings. All zero: what every build sees (SECURITY.md).
  * Anything else is for finding out what a package depends on. */
 struct kiln_build_view {
         const char *hostname, *domain;

@@ -1,4 +1,4 @@
-/* What makes a build bit-identical is here, as a table: see design.md "Facts to build on". */
+/* What makes a build bit-identical is here, as a table. */
 #include "worker/build/command.h"
 
 #include "worker/base/mem.h"

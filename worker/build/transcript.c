@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* rpmbuild's "Executing(%build): /bin/sh -e /var/tmp/rpm-tmp.x" and the phase of design.md it begins. */
+/* rpmbuild's "Executing(%build): /bin/sh -e /var/tmp/rpm-tmp.x" and the phase it begins. */
 static const struct {
         const char *section, *phase;
 } sections[] = {

@@ -159,7 +159,7 @@ static int read_facts(struct lockfetch *l, const struct kiln_locked_package *p, 
         }
         rc = kiln_rpm_open(fd, p->nevra, s->keyring, &rpm, l->err);
         if (rc < 0) {
-                /* The repository promised this very file: fetched packages are infrastructure (design.md). */
+                /* The repository promised this very file: fetched packages are infrastructure. */
                 if (l->err && l->err->verdict == KILN_BAD_INPUT)
                         l->err->verdict = KILN_INFRA;
                 return rc;

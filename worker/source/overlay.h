@@ -5,8 +5,10 @@
  *     [metadata]                              # optional as a whole
  *     category = "azl-pruning"                # any name
  *     upstream-status = "inapplicable"        # upstreamed upstreamable needs-upstream-hook inapplicable
- * unknown reason = "No TeX in the distribution." commits = [{ url = "https://…" }] bugs = [{ url =
- * "https://…" }]
+ *                                             # unknown
+ *     reason = "No TeX in the distribution."
+ *     commits = [{ url = "https://…" }]
+ *     bugs = [{ url = "https://…" }]
  *
  *     [[overlays]]                            # at least one, applied in this order
  *     type = "spec-search-replace"
