@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const char *const verdict_names[] = {
@@ -25,6 +26,14 @@ const char *kiln_verdict_name(enum kiln_verdict v)
         return verdict_names[v];
 }
 
+/* A broken disk and a host without memory or descriptors are nobody's bad input, whatever was read when it showed. */
+static enum kiln_verdict blame(enum kiln_verdict v, int errnum)
+{
+        bool host = errnum == EIO || errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE;
+
+        return host && (v == KILN_BAD_INPUT || v == KILN_BUILD_FAILED) ? KILN_INFRA : v;
+}
+
 int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const char *doing,
         const char *subject, const char *fmt, ...)
 {
@@ -41,7 +50,7 @@ int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const 
         va_end(ap);
 
         struct kiln_error fresh = {
-                .verdict = v,
+                .verdict = blame(v, errnum),
                 .errnum = errnum,
                 .doing = kiln_strdup(doing),
                 .subject = subject ? kiln_strdup(subject) : NULL,

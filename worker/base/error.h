@@ -39,7 +39,9 @@ struct kiln_error {
         }
 
 /* Fills *e (freeing what it held) and returns -errnum, or -EIO when errnum is 0. `e` may be NULL: only the
- * return value remains. The cause is formatted from fmt; when errnum is set, ": <strerror>" is appended. */
+ * return value remains. The cause is formatted from fmt; when errnum is set, ": <strerror>" is appended.
+ * BAD_INPUT and BUILD_FAILED become INFRA when errnum says that the host is at fault (EIO, ENOMEM, EMFILE,
+ * ENFILE). */
 int kiln_error_set(struct kiln_error *e, enum kiln_verdict v, int errnum, const char *doing,
         const char *subject, const char *fmt, ...) _printf_(6, 7);
 
