@@ -98,8 +98,9 @@ static int layer_lease(int layers_fd, const char *key, int *ret_root, int *ret_l
         return 0;
 }
 
-/* Nobody finds it any more; who has it open keeps it until the next collection. */
-static int layer_put_aside(int layers_fd, const char *key)
+/* Nobody finds it any more; who has it open keeps it until the next collection. *ret_name: what it is called now; NULL
+ * when it was not there. */
+static int layer_put_aside(int layers_fd, const char *key, char **ret_name)
 {
         _cleanup_free_ char *aside = NULL;
         int fd = kiln_dir_make_temp(layers_fd, ".old-", &aside);
@@ -108,8 +109,11 @@ static int layer_put_aside(int layers_fd, const char *key)
                 return fd;
         close(fd);
         /* Over an empty directory. */
-        if (renameat(layers_fd, key, layers_fd, aside) == 0)
+        *ret_name = NULL;
+        if (renameat(layers_fd, key, layers_fd, aside) == 0) {
+                *ret_name = TAKE_PTR(aside);
                 return 0;
+        }
         int r = errno == ENOENT ? 0 : -errno;
         (void)unlinkat(layers_fd, aside, AT_REMOVEDIR);
         return r;
@@ -120,6 +124,7 @@ static int layer_place(int layers_fd, const char *name, const char *key)
 {
         for (int tries = 0; tries < 3; tries++) {
                 _cleanup_close_ int root = -1, lease = -1;
+                _cleanup_free_ char *aside = NULL;
                 int r;
 
                 if (renameat2(layers_fd, name, layers_fd, key, RENAME_NOREPLACE) == 0)
@@ -129,7 +134,7 @@ static int layer_place(int layers_fd, const char *name, const char *key)
                 r = layer_lease(layers_fd, key, &root, &lease);
                 if (r != -ENOENT)
                         return r;
-                r = layer_put_aside(layers_fd, key);
+                r = layer_put_aside(layers_fd, key, &aside);
                 if (r < 0)
                         return r;
         }
@@ -258,6 +263,18 @@ int kiln_root_open(const struct kiln_context *c, struct kiln_store *s, const str
         return 0;
 }
 
+/* A layer that is no longer whole, which this process has a lease on: gone at once when nobody else has. */
+static void layer_discard(const struct kiln_root *root, size_t layer, const struct kiln_idmap *map, const char *path)
+{
+        _cleanup_close_ int layers_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_free_ char *aside = NULL;
+        struct kiln_sandbox_error serr;
+
+        if (layers_fd >= 0 && layer_put_aside(layers_fd, root->keys[layer], &aside) == 0 && aside &&
+                flock(root->lease_fds[layer], LOCK_EX | LOCK_NB) == 0)
+                kiln_idmap_rmtree(map, layers_fd, aside, &serr);
+}
+
 int kiln_root_check(const struct kiln_context *c, const struct kiln_root *root, const struct kiln_idmap *map,
         struct kiln_error *err)
 {
@@ -265,13 +282,11 @@ int kiln_root_check(const struct kiln_context *c, const struct kiln_root *root, 
 
         for (size_t i = 0; i < root->n_layers; i++) {
                 int r = seal_check(map, root->lower_fds[i], root->lease_fds[i]);
-                _cleanup_close_ int layers_fd = -1;
 
                 if (r == 0)
                         continue;
-                layers_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (layers_fd >= 0 && r == -ESTALE)
-                        layer_put_aside(layers_fd, root->keys[i]);
+                if (r == -ESTALE)
+                        layer_discard(root, i, map, path);
                 kiln_error_set(err, KILN_INFRA, -r, "checking layer", root->keys[i],
                         r == -ESTALE ? "a part of it was removed while it was built with"
                                      : "cannot be counted");
