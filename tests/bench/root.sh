@@ -3,7 +3,8 @@
 # target's rpmbuild is first executed), beside the base's packages unpacked with bsdtar and installed by the target's own
 # rpm in one plain transaction into an empty root (scriptlets run, digests checked, nothing synced; without the time
 # to unpack that rpm), and beside bubblewrap executing rpmbuild in an unpacked root, in the same run; where dnf is
-# installed, beside `dnf --installroot` with the host's rpm too. Medians of pairs.
+# installed, beside `dnf --installroot` with the host's rpm too, and where obs-build is, beside its root from the same
+# packages (by its own clock, whole seconds, until it says that packages are in). Medians of pairs.
 #
 # Usage: root.sh KILN SRPM [PAIRS]   as root, with KILN_CACHE holding the bootstrap repository. Needs bsdtar, bwrap, jq.
 # On a machine that does other things, run it as `chrt -r 1 root.sh ...`: every run is short.
@@ -57,6 +58,21 @@ install_dnf() {
         dnf -y -q --installroot="$1" --repofrompath="bench,file://$cache/bootstrap/repo" --repo=bench --nogpgcheck \
                 --releasever=43 --setopt=install_weak_deps=False --setopt=cachedir="$work/dnf.cache" install "${names[@]}"
 }
+obs_prepare() {
+        mkdir "$work/obs"
+        xargs -a "$work/packages" ln -s -t "$work/obs"
+        {
+                printf 'Type: spec\nBinarytype: rpm\nBuildengine: rpmbuild\nRepotype: none\nOrder: filesystem:setup\n'
+                jq -r '.packages[] | select(.layer != "DELTA") | (if .layer == "BOOTSTRAP" then "Preinstall: " else "Required: " end) + .name' \
+                        "$work/out/lock.json"
+        } >"$work/obs.conf"
+        printf 'Name: t\nVersion: 1\nRelease: 1\nSummary: t\nLicense: MIT\nBuildArch: noarch\n%%description\nt\n%%files\n' >"$work/t.spec"
+}
+# Prints milliseconds. What comes after the root needs the distribution's own accounts and is not looked at.
+install_obs() { # DIRECTORY
+        obs-build --root "$1" --dist "$work/obs.conf" --rpms "$work/obs" --clean --no-checks --nosignature "$work/t.spec" >"$work/log" 2>&1 || true
+        awk '/now finalizing build dir/ { print $2 * 1000; found = 1 } END { exit !found }' "$work/log" || { cat "$work/log" >&2; exit 1; }
+}
 run_bwrap() {
         bwrap --unshare-all --die-with-parent --new-session --ro-bind "$work/tar" / --dev /dev --proc /proc --tmpfs /tmp \
                 --cap-drop ALL /usr/bin/rpmbuild --version
@@ -67,6 +83,7 @@ location() { jq -r ".packages[] | select($1) | .location" "$work/out/lock.json" 
 location '.layer != "DELTA"' >"$work/packages"
 location '.layer == "BOOTSTRAP"' >"$work/closure"
 prepare
+! command -v obs-build >/dev/null || obs_prepare
 echo "packages of the base: $(wc -l <"$work/packages"), of the closure that runs rpm: $(wc -l <"$work/closure")"
 # Nothing is removed between the runs: file systems are slow where much was just deleted.
 for i in $(seq "$pairs"); do
@@ -79,11 +96,12 @@ for i in $(seq "$pairs"); do
         ms unpack "$work/packages" "$work/tar" >>"$work/bsdtar"
         install >>"$work/rpm"
         ms run_bwrap >>"$work/bwrap"
+        [ ! -e "$work/obs" ] || install_obs "$work/obsroot.$i" >>"$work/obs.ms"
         ! command -v dnf >/dev/null || ms install_dnf "$work/dnf.$i" >>"$work/dnf"
 done
-for what in cold warm bsdtar rpm bwrap dnf; do
+for what in cold warm bsdtar rpm bwrap dnf obs.ms; do
         [ -e "$work/$what" ] || continue
-        printf '%-8s median %5d ms, smallest %5d, largest %5d\n' "$what" "$(median <"$work/$what")" \
+        printf '%-8s median %5d ms, smallest %5d, largest %5d\n' "${what%.ms}" "$(median <"$work/$what")" \
                 "$(sort -n "$work/$what" | head -n 1)" "$(sort -n "$work/$what" | tail -n 1)"
 done
 awk -v c="$(median <"$work/cold")" -v r="$(median <"$work/rpm")" -v b="$(median <"$work/bsdtar")" \
