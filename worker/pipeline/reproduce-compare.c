@@ -100,11 +100,12 @@ static const struct kiln_bom_package *bom_package(const struct kiln_bom *b, cons
         return NULL;
 }
 
-/* Without the original, the files that the SBOMs name: both lists are sorted. */
+/* The files that the SBOMs name, both lists sorted: without the original. Listed are as many as a comparison of
+ * packages would keep. */
 static void explain_by_sbom(struct comparison *k, struct kiln_reproduced_package *p)
 {
         const struct kiln_bom_package *a, *b;
-        size_t i = 0, j = 0;
+        size_t i = 0, j = 0, differing = 0;
 
         if (!k->their_bom)
                 k->their_bom = attested_bom(k->theirs, k->q->keys);
@@ -119,11 +120,53 @@ static void explain_by_sbom(struct comparison *k, struct kiln_reproduced_package
                 const char *path = order > 0 ? b->files[j].path : a->files[i].path;
                 _cleanup_free_ char *absolute = kiln_asprintf("/%s", path);
 
-                if (order != 0 || strcmp(a->files[i].sha256, b->files[j].sha256) != 0)
+                if ((order != 0 || strcmp(a->files[i].sha256, b->files[j].sha256) != 0) &&
+                        ++differing <= KILN_COMPARE_DIFFERENCES_MAX)
                         append_once(&p->files, absolute);
                 i += order <= 0;
                 j += order >= 0;
         }
+        if (differing > KILN_COMPARE_DIFFERENCES_MAX)
+                kiln_sink_warning(&k->c->sink, "%s: %zu more files differ than are listed", p->name,
+                        differing - KILN_COMPARE_DIFFERENCES_MAX);
+}
+
+/* Digests say already that it differs. Whoever made the original could see to it that no more can be found
+ * out, which must not keep that from being said under a signature. */
+static int go_on(const struct comparison *k, const struct kiln_reproduced_package *p, const char *what,
+        struct kiln_error *why, struct kiln_error *err)
+{
+        if (why->verdict == KILN_CANCELLED) {
+                *err = *why;
+                *why = (struct kiln_error)KILN_ERROR_INIT;
+                return -ECANCELED;
+        }
+        kiln_sink_warning(&k->c->sink, "%s differs, and %s: %s", p->name, what, why->cause);
+        kiln_error_clear(why);
+        return 0;
+}
+
+static int explain_difference(struct comparison *k, const struct original *o,
+        struct kiln_reproduced_package *p, int rebuild, struct kiln_error *err)
+{
+        _cleanup_error_ struct kiln_error why = KILN_ERROR_INIT;
+        int r;
+
+        if (p->at_hand && o->signature != KILN_RPM_UNSIGNED &&
+                graft(k->c, k->q->keyring, p, o->fd, rebuild, &why) < 0) {
+                r = go_on(k, p, "the original's signature cannot be tried on it", &why, err);
+                if (r < 0)
+                        return r;
+        }
+        if (p->at_hand) {
+                if (explain(k->c, p, o->fd, rebuild, &why) == 0)
+                        return 0;
+                r = go_on(k, p, "what differs can be told by the SBOMs only", &why, err);
+                if (r < 0)
+                        return r;
+        }
+        explain_by_sbom(k, p);
+        return 0;
 }
 
 static bool same_digest(
@@ -137,7 +180,6 @@ static int compare_package(struct comparison *k, const struct kiln_envelope_subj
 {
         const struct kiln_envelope_subject *mine = find_subject(k->ours->provenance, s->name);
         _cleanup_close_ int rebuild = -1;
-        int r = 0;
 
         p->name = kiln_strdup(s->name);
         p->at_hand = o->fd >= 0;
@@ -149,14 +191,11 @@ static int compare_package(struct comparison *k, const struct kiln_envelope_subj
         rebuild = openat(k->ours->dir_fd, s->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (rebuild < 0)
                 return kiln_error_set(err, KILN_INFRA, errno, DOING, s->name, "cannot open the rebuild");
-        if (p->at_hand && o->signature != KILN_RPM_UNSIGNED)
-                r = graft(k->c, k->q->keyring, p, o->fd, rebuild, err);
-        if (r < 0 || (p->same_header && p->same_payload))
-                return r;
-        if (p->at_hand)
-                return explain(k->c, p, o->fd, rebuild, err);
-        explain_by_sbom(k, p);
-        return 0;
+        if (!p->same_header || !p->same_payload)
+                return explain_difference(k, o, p, rebuild, err);
+        return p->at_hand && o->signature != KILN_RPM_UNSIGNED
+                       ? graft(k->c, k->q->keyring, p, o->fd, rebuild, err)
+                       : 0;
 }
 
 /* ---- documents ----------------------------------------------------------------------------------- */
