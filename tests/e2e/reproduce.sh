@@ -164,6 +164,9 @@ check "  nothing was built" test ! -e "$out"
 cp -r first swapped
 cp evil/good-1-1.noarch.rpm swapped/
 reproduce "another package under the original's name" 7 'not what the provenance' "${builder[@]}" swapped
+cp -r first unreadable
+ln -sf good-1-1.noarch.rpm unreadable/good-1-1.noarch.rpm
+reproduce "an original that cannot be looked at" 3 'cannot open it' "${builder[@]}" unreadable
 reproduce "another package beside the attestations" 7 'not what the provenance' "${builder[@]}" swapped/good-1-1.noarch.rpm
 reproduce "the rebuilder's own key signed nothing here" 7 'none of the 1 keys' --key keys-rebuilder/attest.pub first
 mkdir flipped
@@ -173,6 +176,10 @@ for at in 400 2000; do
 done
 sed 3q first/good-1-1.intoto.jsonl | sed 1d >flipped/good-1-1.intoto.jsonl
 reproduce "attestations without a provenance" 3 'no provenance' "${builder[@]}" flipped
+for line in 2 3; do
+        sed ${line}d first/good-1-1.intoto.jsonl >flipped/good-1-1.intoto.jsonl
+        reproduce "attestations without SBOM $((line - 1))" 3 'no SBOM of type' "${builder[@]}" flipped
+done
 cat first/good-1-1.intoto.jsonl first/good-1-1.intoto.jsonl >flipped/good-1-1.intoto.jsonl
 reproduce "two provenances" 3 'two' "${builder[@]}" flipped
 

@@ -100,8 +100,8 @@ static const struct kiln_bom_package *bom_package(const struct kiln_bom *b, cons
         return NULL;
 }
 
-/* The files that the SBOMs name, both lists sorted: without the original. Listed are as many as a comparison of
- * packages would keep. */
+/* The files that the SBOMs name, both lists sorted: without the original. Listed are as many as a comparison
+ * of packages would keep. */
 static void explain_by_sbom(struct comparison *k, struct kiln_reproduced_package *p)
 {
         const struct kiln_bom_package *a, *b;
@@ -207,7 +207,7 @@ static void compare_documents(
                     json_object_get(ours->provenance->predicate, "buildDefinition")))
                 append_once(&ret->others, "buildDefinition");
         for (size_t i = 0; i < SBOMS; i++)
-                if (theirs->has_sbom[i] && !kiln_digest_equal(&theirs->sbom[i], &ours->sbom[i]))
+                if (!kiln_digest_equal(&theirs->sbom[i], &ours->sbom[i]))
                         append_once(&ret->others, sbom_names[i]);
         for (size_t i = 0; i < ours->provenance->n_subjects; i++) {
                 const char *name = ours->provenance->subjects[i].name;

@@ -154,6 +154,14 @@ int attested_read(struct attested *a, const struct kiln_verify_keys *keys, struc
 
         if (r == 0 && !a->provenance)
                 r = kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", a->name, "it has no provenance");
+        /* Each is signed by itself: that one was left out takes no key. */
+        for (size_t i = 0; r == 0 && i < SBOMS; i++)
+                if (!a->has_sbom[i]) {
+                        r = kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", a->name,
+                                "it has no SBOM of type %s to compare", sbom_types[i]);
+                        kiln_error_advise(
+                                err, "Fetch the whole file from where the packages were published.");
+                }
         return r;
 }
 
@@ -252,7 +260,8 @@ static int take_given(struct attested *a, int given, const char *path, const str
         return not_the_original(a, path, err);
 }
 
-/* A file beside the attestations; that there is none is fine. */
+/* A file beside the attestations; that there is none is fine. One that cannot be looked at is not: it may
+ * have been tampered with. */
 static int take_beside(struct attested *a, const struct kiln_envelope_subject *s,
         const struct kiln_keyring *keyring, struct original *o, struct kiln_error *err)
 {
@@ -261,8 +270,15 @@ static int take_beside(struct attested *a, const struct kiln_envelope_subject *s
         struct stat st;
         int r;
 
-        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        if (fd < 0 && errno == ENOENT)
                 return 0;
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+                r = kiln_error_set(err, KILN_BAD_INPUT, fd < 0 ? errno : 0, "opening the original", s->name,
+                        fd < 0 ? "cannot open it" : "it is no regular file");
+                kiln_error_advise(
+                        err, "Make it readable, or move it away: its digests are known without it.");
+                return r;
+        }
         r = original_digests(fd, s->name, keyring, &d, &o->signature, err);
         if (r < 0)
                 return r;

@@ -7,11 +7,9 @@
 #include "worker/verify/bom.h"
 #include "worker/verify/claims.h"
 
-/* Indices of kiln_subject_digests, as bits of kiln_envelope_subject.have: what another signature changes, and
- * what it does not. */
+/* Indices of kiln_subject_digests, as bits of kiln_envelope_subject.have: what another signature does not
+ * change. */
 enum {
-        SIGNED_FORM = 1U << 0,
-        UNSIGNED_FORM = 1U << 1,
         HEADER_FORM = 1U << 2,
         PAYLOAD_FORM = 1U << 3,
         CONTENT_FORMS = HEADER_FORM | PAYLOAD_FORM,
@@ -25,7 +23,7 @@ struct attested {
         char *dir;  /* path, for messages */
         char *name; /* of the file */
         struct kiln_envelope *provenance;
-        bool has_sbom[SBOMS];
+        bool has_sbom[SBOMS];           /* both, once it is read */
         struct kiln_digest sbom[SBOMS]; /* of the predicate's canonical JSON */
 };
 void attested_clear(struct attested *a);
@@ -33,6 +31,7 @@ void attested_clear(struct attested *a);
 /* Finds and reads it. *ret_given: when path is an RPM, its descriptor (else -1). */
 int attested_open(const char *path, const struct kiln_verify_keys *keys, struct attested *a, int *ret_given,
         struct kiln_error *err);
+/* BAD_INPUT: it is not one provenance and both SBOMs. */
 int attested_read(struct attested *a, const struct kiln_verify_keys *keys, struct kiln_error *err);
 
 /* The SBOM (CycloneDX) among them, for a second reading: it can be large. NULL: there is none that can be
