@@ -88,6 +88,12 @@ date -u -r now +%Y | grep -q 20 && echo fine >facts
 END
 culprit order directory-order <<<'mkdir d; for i in q w e r t z u i o p; do : >d/$i; done; ls -U d >facts'
 culprit random randomness <<<'od -An -tx1 -N16 /dev/urandom >facts'
+first=$(sha256sum <"$last_out/result.json")
+got=0
+"$kiln" rebuild -t e2e -o "$last_out" --check-reproducible "$work/s/random/random-1-1.src.rpm" >"$work/stdout" 2>"$work/log" || got=$?
+is "its packages cannot replace those of another run" "6 0" "$got $(wc -c <"$work/stdout")"
+check "  the message says both" test "$(grep -cE 'not reproducible: .*/facts|REFUSED: .*other content' "$work/log")" = 2
+is "  nothing was replaced" "$first" "$(sha256sum <"$last_out/result.json")"
 
 if [ -n "${KILN_FULL-}" ]; then
         culprit host host-name <<<'uname -n >facts'

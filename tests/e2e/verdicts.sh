@@ -26,6 +26,10 @@ for s in %prep %build %install %check; do
         is "result.json names the phase of $s" "${s#%}" "$(jq -r .error.phase "$last_out/result.json")"
 done
 file=$({ head_of fail-files; printf '%%files\n/usr/share/missing\n'; tail_of; } | srpm fail-files)
+echo '{}' >"$last_out/lock.json"
+got=0
+"$kiln" rebuild -t e2e -o "$last_out" "$work/s/fail-check/fail-check-1-1.src.rpm" >"$work/log" 2>&1 || got=$?
+is "a failure whose result cannot be written stays one, and that is said" "1 1" "$got $(grep -c 'not written: .*other content' "$work/log")"
 verdict "BUILD_FAILED in %files" 1 BUILD_FAILED 'BUILD_FAILED: .*File not found: .*/usr/share/missing' "$file"
 verdict "%check is left out on request" 0 OK '' "$(section %check 'false')" --no-check
 file=$({ head_of fail-parse '%if 0%{?fedora}' 'Nonsense: 1' '%endif'; printf '%%files\n'; tail_of; } | srpm fail-parse)

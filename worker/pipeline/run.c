@@ -459,21 +459,29 @@ static int open_publication(
 }
 
 /* The one way to end: r and *err say how the job went, late_r and *late whether there is a result directory.
- */
+ * The outputs of a build that is not reproducible are promised as those of a good one are: without them the
+ * job ends with *late. A failure stays what it is. */
 static Kiln__V1__BuildResult *conclude(struct kiln_job *j, struct publication *p, int r, int late_r,
         struct kiln_error *late, struct kiln_error *err)
 {
+        const struct kiln_sink *sink = &j->context->sink;
+
         if (r < 0) {
                 record_phase_end(j->record, err->verdict);
                 result_error(j, err);
         }
         if (late_r == 0)
                 late_r = finish(j, p, late);
-        if (late_r < 0 && r == 0) {
+        if (late_r < 0 && (r == 0 || err->verdict == KILN_NOT_REPRODUCED)) {
+                if (r < 0)
+                        kiln_sink_warning(sink, "it is not reproducible: %s", err->cause);
                 kiln_error_clear(err);
                 *err = *late;
                 *late = (struct kiln_error)KILN_ERROR_INIT;
                 failed_late(j, err);
+        } else if (late_r < 0) {
+                kiln_sink_warning(
+                        sink, "the result directory is not written: %s: %s", late->subject, late->cause);
         }
         return record_take(j->record);
 }
