@@ -155,8 +155,11 @@ int inputs_observe(struct kiln_job *j, struct inputs *ret, struct kiln_error *er
         if (!complete)
                 record_finding(j->record, true, "inputs.incomplete", NULL,
                         "the build opened more files than could be followed: what is not listed may be used");
-        ret->opened = opened;
         ret->json = json_pack("{s:b, s:o, s:o, s:o}", "complete", complete, "packages", packages,
                 "buildRequires", requirements_judge(j, o, opened, complete, requirements), "others", others);
+        /* "Not opened" is said under a signature there, which nobody knows when something was lost. */
+        ret->opened = complete ? opened : NULL;
+        if (!complete)
+                free(opened);
         return 0;
 }

@@ -6,7 +6,7 @@
 #include "worker/pipeline/job.h"
 
 struct inputs {
-        bool *opened; /* by index of the lock's packages */
+        bool *opened; /* by index of the lock's packages; NULL when events were lost */
         json_t *json; /* inputs.json, see docs/attestations.md */
 };
 void inputs_clear(struct inputs *in);
