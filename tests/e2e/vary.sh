@@ -94,6 +94,8 @@ got=0
 is "its packages cannot replace those of another run" "6 0" "$got $(wc -c <"$work/stdout")"
 check "  the message says both" test "$(grep -cE 'not reproducible: .*/facts|REFUSED: .*other content' "$work/log")" = 2
 is "  nothing was replaced" "$first" "$(sha256sum <"$last_out/result.json")"
+file=$(packet louder <<<'[ $(uname -n) = localhost ] || head -c 4000000 /dev/zero | tr "\0" "\n"; echo always >facts')
+verdict "a limit that ends only the second build is no difference" 5 LIMIT 'output limit .* \(peak' "$file" --check-reproducible --log-size 1M
 
 if [ -n "${KILN_FULL-}" ]; then
         culprit host host-name <<<'uname -n >facts'

@@ -149,7 +149,20 @@ static int caches_check(struct search *s, const struct kiln_build *b, const stru
         return -ESTALE;
 }
 
-/* A build that fails is an outcome like another: the first one did not. */
+/* A build that fails is an outcome like another: the first one did not. So is one that was far slower. One
+ * that runs into a limit of the request might have ended as the first did, had it been given more; but a
+ * clock that stands still can make a build wait for ever. */
+static bool is_outcome(
+        const struct search *s, const struct vary_setting *setting, enum kiln_verdict v, uint64_t took_ns)
+{
+        uint64_t asked_s = s->job->params.limits.wall_s, wall_s = setting->params.limits.wall_s;
+
+        if (v != KILN_LIMIT)
+                return v == KILN_BUILD_FAILED || v == KILN_BAD_INPUT;
+        return setting->params.view.clock_hold_s ||
+               ((asked_s == 0 || wall_s < asked_s) && took_ns / 1000000000 >= wall_s);
+}
+
 static int build_once(struct search *s, struct vary_setting *setting, const char *what, bool with_probe,
         struct outcome *ret, struct kiln_error *err)
 {
@@ -157,6 +170,7 @@ static int build_once(struct search *s, struct vary_setting *setting, const char
         _cleanup_(kiln_build_closep) struct kiln_build *b = NULL;
         _cleanup_(outcome_clear) struct outcome o = {0};
         const struct kiln_root *root;
+        uint64_t begin_ns;
         int r;
 
         kiln_sink_progress(&j->context->sink, "vary", what, s->builds++, 0);
@@ -165,13 +179,16 @@ static int build_once(struct search *s, struct vary_setting *setting, const char
                 r = kiln_build_open(j->context, &setting->params, &b, err);
         if (r < 0)
                 return r;
+        begin_ns = kiln_clock_ns();
         r = packages_make(j, b, root, &o, err);
-        if (r < 0 && (err->verdict == KILN_BUILD_FAILED || err->verdict == KILN_LIMIT ||
-                             err->verdict == KILN_BAD_INPUT)) {
+        if (r < 0 && is_outcome(s, setting, err->verdict, kiln_clock_ns() - begin_ns)) {
                 o.failure =
                         kiln_asprintf("%s %s: %s", err->doing, err->subject ? err->subject : "", err->cause);
                 kiln_error_clear(err);
                 r = 0;
+        } else if (r < 0 && err->verdict == KILN_LIMIT) {
+                kiln_error_advise(
+                        err, "The first build kept within the limits; this was another one, with %s.", what);
         }
         if (r == 0)
                 r = caches_check(s, b, root, &setting->params.idmap, err);

@@ -93,5 +93,5 @@ struct variation {
 void variation_clear(struct variation *v);
 
 /* Builds again and judges. Findings and notes go to the record. A difference is no error: look at
- * ret->reproduced. Errors: INFRA, REFUSED, CANCELLED. */
+ * ret->reproduced. Errors: LIMIT, INFRA, REFUSED, CANCELLED. */
 int vary(struct kiln_job *j, struct variation *ret, struct kiln_error *err);
