@@ -80,7 +80,13 @@ verdict "the same without a second build" 0 OK '' "$file"
 is "gives the same outputs digest" "$(jq -r .outputsDigest "$plain/result.json")" "$(jq -r .outputsDigest "$last_out/result.json")"
 is "and attests nothing about it" "" "$(test_result "$last_out" .result)"
 
-verdict "a factor nobody knows is refused" 3 - "no factor of a second build is called clocks" "$file" --check-reproducible --unvaried clocks
+for bad in "--check-reproducible --unvaried clocks:no factor of a second build is called clocks" \
+        "--unvaried clock:needs --check-reproducible"; do
+        got=0
+        # shellcheck disable=SC2086 # words
+        "$kiln" rebuild -t e2e -o "$work/nothing" ${bad%%:*} "$file" >"$work/log" 2>&1 || got=$?
+        check "usage: ${bad%%:*}" test "$got" = 2 -a "$(grep -c "${bad#*:}" "$work/log")" = 1 -a ! -e "$work/nothing"
+done
 culprit time-stamp clock <<<'date +%s >facts'
 culprit bomb clock 'the build fails' <<'END'
 touch now; [ $(( $(date +%s) - $(stat -c %Y now) )) -lt 172800 ]

@@ -6,6 +6,7 @@
 #include "worker/cli/request.h"
 #include "worker/pipeline/pipeline.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,6 +85,21 @@ static void print_tail(const struct kiln_context *c, const Kiln__V1__BuildResult
         fprintf(stderr, "%s\n", kiln_buf_str(&clean));
 }
 
+static int check_unvaried(const struct request_options *o, struct kiln_error *err)
+{
+        if (o->unvaried && !o->check_reproducible)
+                return kiln_error_set(
+                        err, KILN_USAGE, 0, "reading", "--unvaried", "it needs --check-reproducible");
+        for (char **factor = o->unvaried; factor && *factor; factor++)
+                if (!kiln_pipeline_varies(*factor)) {
+                        kiln_error_set(err, KILN_USAGE, 0, "reading", "--unvaried",
+                                "no factor of a second build is called %s", *factor);
+                        kiln_error_advise(err, "kiln-rebuild(1) lists them.");
+                        return -EINVAL;
+                }
+        return 0;
+}
+
 int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
 {
         _cleanup_(request_options_clear) struct request_options o = {0};
@@ -96,7 +112,9 @@ int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
         if (r != 0)
                 return kiln_options_status(r);
         directory = request_directory(&o);
-        r = request_build(c, &o, argv[0], &request, &err);
+        r = check_unvaried(&o, &err);
+        if (r == 0)
+                r = request_build(c, &o, argv[0], &request, &err);
         if (r < 0 && err.verdict == KILN_USAGE)
                 return kiln_cli_fail(c, &err);
         result = r < 0 ? kiln_pipeline_give_up(c, directory, &err) : kiln_pipeline_run(c, request, &err);

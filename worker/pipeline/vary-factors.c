@@ -6,6 +6,7 @@
 #include "worker/base/mem.h"
 #include "worker/base/number.h"
 #include "worker/base/text.h"
+#include "worker/pipeline/pipeline.h"
 #include "worker/pipeline/vary.h"
 
 #include <errno.h>
@@ -189,19 +190,23 @@ const struct vary_factor vary_factors[] = {
 const size_t vary_n_factors = KILN_ARRAY_SIZE(vary_factors);
 _Static_assert(KILN_ARRAY_SIZE(vary_factors) <= VARY_FACTORS_MAX, "struct variation has room for them");
 
+bool kiln_pipeline_varies(const char *factor)
+{
+        for (size_t i = 0; i < vary_n_factors; i++)
+                if (strcmp(factor, vary_factors[i].name) == 0)
+                        return true;
+        return false;
+}
+
 int vary_check(const Kiln__V1__BuildRequest *q, struct kiln_error *err)
 {
         for (size_t i = 0; i < q->n_unvaried; i++) {
-                bool known = false;
-
-                for (size_t f = 0; f < vary_n_factors; f++)
-                        known |= strcmp(q->unvaried[i], vary_factors[f].name) == 0;
-                if (!known) {
-                        kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", "the request",
-                                "no factor of a second build is called %s", q->unvaried[i]);
-                        kiln_error_advise(err, "kiln-rebuild(1) lists them.");
-                        return -EINVAL;
-                }
+                if (kiln_pipeline_varies(q->unvaried[i]))
+                        continue;
+                kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", "the request",
+                        "no factor of a second build is called %s", q->unvaried[i]);
+                kiln_error_advise(err, "kiln-rebuild(1) lists them.");
+                return -EINVAL;
         }
         return 0;
 }
