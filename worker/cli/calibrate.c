@@ -134,8 +134,9 @@ static int calibrate(struct kiln_context *c, const struct calibrate_options *o,
                 kiln_sink_note(&c->sink, "rebuilding %s", s->nvr);
                 result = kiln_pipeline_run(c, request, &why);
         }
-        if (why.verdict == KILN_OK)
-                return kiln_calibration_compare(c, s, keyring, request->destination->directory, err);
+        if (why.verdict == KILN_OK &&
+                kiln_calibration_compare(c, s, keyring, request->destination->directory, &why) == 0)
+                return 0;
         if (is_fatal(why.verdict)) {
                 *err = why;
                 why = (struct kiln_error)KILN_ERROR_INIT;

@@ -402,38 +402,53 @@ static int compare_one(const struct kiln_context *c, struct kiln_calibrated_pack
         return 0;
 }
 
-int kiln_calibration_compare(const struct kiln_context *c, struct kiln_calibrated_source *s,
-        const struct kiln_keyring *keyring, const char *result, struct kiln_error *err)
-{
-        _cleanup_close_ int dir = open(result, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = 0;
-
-        if (dir < 0)
-                return kiln_error_set(err, KILN_INFRA, errno, "reading", result, "the rebuild");
-        for (size_t i = 0; r == 0 && i < s->n_packages; i++) {
-                struct kiln_calibrated_package *p = &s->packages[i];
-                _cleanup_close_ int original = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-                                    rebuild = openat(dir, p->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-                r = kiln_context_check(c, DOING, err);
-                if (r < 0)
-                        return r;
-                if (original < 0)
-                        return kiln_error_set(
-                                err, KILN_BAD_INPUT, errno, "opening", p->path, "cannot open it again");
-                if (rebuild < 0)
-                        set_level(p, "not rebuilt", "the rebuild has no package of this name");
-                else
-                        r = compare_one(c, p, original, rebuild, keyring, err);
-        }
-        return r;
-}
-
-void kiln_calibration_failed(struct kiln_calibrated_source *s, const struct kiln_error *why)
+static void set_failed(struct kiln_calibrated_package *p, const struct kiln_error *why)
 {
         _cleanup_free_ char *cause = kiln_asprintf("%s %s: %s", why->doing ? why->doing : "",
                 why->subject ? why->subject : "", why->cause ? why->cause : "");
 
+        set_level(p, kiln_verdict_name(why->verdict), cause);
+}
+
+static int compare_package(const struct kiln_context *c, struct kiln_calibrated_package *p, int dir,
+        const struct kiln_keyring *keyring, struct kiln_error *err)
+{
+        _cleanup_close_ int original = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+                            rebuild = openat(dir, p->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (original < 0)
+                return kiln_error_set(err, KILN_BAD_INPUT, errno, "opening", p->path, "cannot open it again");
+        if (rebuild >= 0)
+                return compare_one(c, p, original, rebuild, keyring, err);
+        set_level(p, "not rebuilt", "the rebuild has no package of this name");
+        return 0;
+}
+
+int kiln_calibration_compare(const struct kiln_context *c, struct kiln_calibrated_source *s,
+        const struct kiln_keyring *keyring, const char *result, struct kiln_error *err)
+{
+        _cleanup_close_ int dir = open(result, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (dir < 0)
+                return kiln_error_set(err, KILN_INFRA, errno, "reading", result, "the rebuild");
+        for (size_t i = 0; i < s->n_packages; i++) {
+                struct kiln_calibrated_package *p = &s->packages[i];
+                int r = kiln_context_check(c, DOING, err);
+
+                if (r == 0)
+                        r = compare_package(c, p, dir, keyring, err);
+                if (r < 0 && err->verdict == KILN_CANCELLED)
+                        return r;
+                if (r < 0) {
+                        set_failed(p, err);
+                        kiln_error_clear(err);
+                }
+        }
+        return 0;
+}
+
+void kiln_calibration_failed(struct kiln_calibrated_source *s, const struct kiln_error *why)
+{
         for (size_t i = 0; i < s->n_packages; i++)
-                set_level(&s->packages[i], kiln_verdict_name(why->verdict), cause);
+                set_failed(&s->packages[i], why);
 }

@@ -44,7 +44,8 @@ int kiln_calibration_scan(const struct kiln_context *c, const char *directory, s
  * payload, dist tag. */
 void kiln_calibration_request(const struct kiln_calibrated_source *s, Kiln__V1__Build *build);
 
-/* Compares the packages with those in the result directory of the rebuild. */
+/* Compares the packages with those in the result directory of the rebuild. One that cannot be compared has
+ * the verdict for a level. Errors: INFRA (no such directory), CANCELLED. */
 int kiln_calibration_compare(const struct kiln_context *c, struct kiln_calibrated_source *s,
         const struct kiln_keyring *keyring, const char *result, struct kiln_error *err);
 
