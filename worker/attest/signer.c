@@ -270,6 +270,13 @@ int kiln_signer_connect(const struct kiln_context *c, const char *socket_path, s
         return 0;
 }
 
+int kiln_signer_open(const struct kiln_context *c, const char *socket_path, struct kiln_signer **ret,
+        struct kiln_error *err)
+{
+        return socket_path ? kiln_signer_connect(c, socket_path, ret, err)
+                           : kiln_signer_spawn(c, NULL, ret, err);
+}
+
 static int take_package(const struct kiln_signer *s, struct signer_package *ret, struct kiln_error *err)
 {
         if (s->len < sizeof(*ret))

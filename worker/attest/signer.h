@@ -23,6 +23,10 @@ int kiln_signer_spawn(
 int kiln_signer_connect(const struct kiln_context *c, const char *socket_path, struct kiln_signer **ret,
         struct kiln_error *err);
 
+/* The served one of a request or an option, or without one (NULL) a local one of this program's own image. */
+int kiln_signer_open(const struct kiln_context *c, const char *socket_path, struct kiln_signer **ret,
+        struct kiln_error *err);
+
 /* Ends the conversation, and the process that spawn() made. */
 void kiln_signer_free(struct kiln_signer *s);
 KILN_DEFINE_CLEANUP(struct kiln_signer *, kiln_signer_free)

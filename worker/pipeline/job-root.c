@@ -10,11 +10,6 @@
 #define ROUNDS_MAX 10
 #define LOCK_BYTES_MAX ((size_t)64 << 20)
 
-static void root_log(void *ctx, const void *data, size_t len)
-{
-        record_root_log(ctx, data, len);
-}
-
 static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_error *err)
 {
         const Kiln__V1__Build *b = j->request->build;
@@ -64,7 +59,7 @@ static int check_lock(struct kiln_job *j, const struct kiln_lock *lock, struct k
 static int open_round(struct kiln_job *j, struct kiln_lock *lock, char *const *requirements,
         const struct kiln_lock *before, struct kiln_error *err)
 {
-        const struct kiln_root_log log = {root_log, j->record};
+        const struct kiln_root_log log = record_root_log(j->record);
         _cleanup_root_ struct kiln_root root;
         uint64_t begin_ns;
         int r;

@@ -218,9 +218,16 @@ void record_build_log(struct record *r, const void *data, size_t len)
         kiln_sink_log(&r->context->sink, record_phase_name(r), data, len);
 }
 
-void record_root_log(struct record *r, const void *data, size_t len)
+static void root_write(void *ctx, const void *data, size_t len)
 {
+        struct record *r = ctx;
+
         log_compress(&r->root, data, len, ZSTD_e_continue);
+}
+
+struct kiln_root_log record_root_log(struct record *r)
+{
+        return (struct kiln_root_log){root_write, r};
 }
 
 void record_root_printf(struct record *r, const char *fmt, ...)
@@ -231,7 +238,7 @@ void record_root_printf(struct record *r, const char *fmt, ...)
         va_start(ap, fmt);
         text = kiln_vasprintf(fmt, ap);
         va_end(ap);
-        record_root_log(r, text, strlen(text));
+        root_write(r, text, strlen(text));
 }
 
 int record_logs_close(struct record *r, int *ret_build_fd, int *ret_root_fd, struct kiln_error *err)

@@ -21,7 +21,7 @@ const char *record_phase_name(const struct record *r); /* of the running or last
 /* Logs are compressed as they come (zstd, one frame, fixed level) into unnamed files below dir_fd. */
 int record_logs_open(struct record *r, int dir_fd, struct kiln_error *err);
 void record_build_log(struct record *r, const void *data, size_t len);
-void record_root_log(struct record *r, const void *data, size_t len);
+struct kiln_root_log record_root_log(struct record *r); /* for what makes a root */
 void record_root_printf(struct record *r, const char *fmt, ...) _printf_(2, 3);
 /* Ends both; the descriptors are the record's. */
 int record_logs_close(struct record *r, int *ret_build_fd, int *ret_root_fd, struct kiln_error *err);

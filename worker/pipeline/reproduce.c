@@ -256,12 +256,6 @@ static int summarise(struct kiln_signer *s, const struct attested *theirs, const
 
 /* ---- all ----------------------------------------------------------------------------------------- */
 
-static int open_signer(const struct kiln_context *c, const struct kiln_reproduce *q, struct kiln_signer **ret,
-        struct kiln_error *err)
-{
-        return q->signer ? kiln_signer_connect(c, q->signer, ret, err) : kiln_signer_spawn(c, NULL, ret, err);
-}
-
 static int read_ours(struct attested *ours, const char *directory, const char *nvr, struct kiln_signer *s,
         struct kiln_verify_keys *keys, struct kiln_error *err)
 {
@@ -382,7 +376,7 @@ int kiln_reproduce(const struct kiln_context *c, const struct kiln_reproduce *q,
         kiln_sink_note(&c->sink, "rebuilding %s as %s says it was built", out->nvr, out->builder);
         r = rebuild(c, q, &claims, t, out->directory, &our_nvr, err);
         if (r == 0)
-                r = open_signer(c, q, &s, err);
+                r = kiln_signer_open(c, q->signer, &s, err);
         if (r == 0)
                 r = read_ours(&ours, out->directory, our_nvr, s, &our_keys, err);
         if (r == 0)

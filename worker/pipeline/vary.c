@@ -74,17 +74,12 @@ static void search_clear(struct search *s)
         kiln_built_free(s->held, s->n_held);
 }
 
-static void root_log(void *ctx, const void *data, size_t len)
-{
-        record_root_log(ctx, data, len);
-}
-
 /* The root of a setting: the first build's, or the same lock installed under a single id. */
 static int root_of(
         struct search *s, struct vary_setting *setting, const struct kiln_root **ret, struct kiln_error *err)
 {
         struct kiln_job *j = s->job;
-        const struct kiln_root_log log = {root_log, j->record};
+        const struct kiln_root_log log = record_root_log(j->record);
         struct kiln_sandbox_error serr = {0};
         int r = 0;
 
