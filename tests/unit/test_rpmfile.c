@@ -1,6 +1,7 @@
 /* worker/source/rpmfile.c: digests and signatures of RPM files are judged right, whoever made the file. */
 #include "tests/unit/rpmmake.h"
 #include "worker/source/rpmfile.h"
+#include "worker/source/rpmlayout.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -390,6 +391,21 @@ static void test_wild(void **state)
         }
 }
 
+/* Only a string is ended by a NUL: the bytes of anything else may be the last ones of the header. */
+static void test_value_string(void **state)
+{
+        static const unsigned char header[] = {0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 4, /* */
+                0, 0, 3, 0xe8, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, /* 1000: a string */
+                0, 0, 3, 0xe9, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 1, /* 1001: a byte */
+                0, 0, 3, 0xea, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, /* 1002: an array of one string */
+                'a', 0, 'b', 'c'};
+
+        assert_string_equal(kiln_rpm_value_string(header, sizeof(header), 1000), "a");
+        assert_null(kiln_rpm_value_string(header, sizeof(header), 1001));
+        assert_null(kiln_rpm_value_string(header, sizeof(header), 1002));
+        assert_null(kiln_rpm_value_string(header, sizeof(header), 1003));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -405,6 +421,7 @@ int main(void)
                 cmocka_unit_test(test_two_keys),
                 cmocka_unit_test(test_evr),
                 cmocka_unit_test(test_wild),
+                cmocka_unit_test(test_value_string),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

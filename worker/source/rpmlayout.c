@@ -16,6 +16,8 @@
 #define HEADER_DATA_MAX 0x0fffffffU
 #define SIGNATURE_DATA_MAX 0x03ffffffU
 
+#define TYPE_STRING 6 /* RPM_STRING_TYPE */
+
 #define TAG_SOURCERPM 1044 /* in binary packages only */
 #define TAG_RPMFORMAT 5114
 
@@ -170,8 +172,8 @@ static size_t value_bytes(uint32_t type, uint32_t count, const unsigned char *da
 
         if (count == 0 || count > avail)
                 return 0;
-        if (type == 6 || type == 8 || type == 9) {
-                if (type == 6 && count != 1)
+        if (type == TYPE_STRING || type == 8 || type == 9) {
+                if (type == TYPE_STRING && count != 1)
                         return 0;
                 for (uint32_t i = 0; i < count; i++) {
                         const unsigned char *end = memchr(p, 0, avail - (size_t)(p - data));
@@ -244,4 +246,13 @@ int kiln_rpm_value_number(const struct kiln_rpm_value *v, uint64_t *ret)
         else
                 return -EINVAL;
         return 0;
+}
+
+const char *kiln_rpm_value_string(const unsigned char *header, size_t bytes, uint32_t tag)
+{
+        struct kiln_rpm_value v;
+
+        if (kiln_rpm_value_find(header, bytes, tag, &v) < 0 || v.type != TYPE_STRING)
+                return NULL;
+        return (const char *)v.data;
 }

@@ -43,3 +43,7 @@ int kiln_rpm_value_at(
 
 /* The value as one number (INT32 or INT64 with count 1), else -EINVAL. */
 int kiln_rpm_value_number(const struct kiln_rpm_value *v, uint64_t *ret);
+
+/* A tag's value when it is one string, which then ends with a NUL; NULL when it is not there or of another
+ * type. Points into the header. `bytes` as in the layout. */
+const char *kiln_rpm_value_string(const unsigned char *header, size_t bytes, uint32_t tag);

@@ -63,11 +63,9 @@ static void batch_clear(struct batch *b)
 
 static char *tag_string(const struct kiln_rpm_layout *l, uint32_t tag)
 {
-        struct kiln_rpm_value v;
+        const char *s = kiln_rpm_value_string(l->head + l->header_offset, l->header_bytes, tag);
 
-        if (kiln_rpm_value_find(l->head + l->header_offset, l->header_bytes, tag, &v) < 0 || v.count != 1)
-                return NULL;
-        return kiln_strdup((const char *)v.data); /* kiln_rpm_value_find(): ended by NUL */
+        return s ? kiln_strdup(s) : NULL;
 }
 
 /* Name-version-release of the source package, which names the attestations; not vouched for yet, so only
