@@ -280,6 +280,18 @@ is "it names packages, policy and what it rests on" '["PASSED","default",3,4]' \
 judge -a "$work/v.jsonl" "$work/good"; expect "and is itself an attestation" 0 '3 of 3'
 judge --vsa "$work/v.jsonl" --key "$work/keys-b/attest.pub" "$work/good"; expect "a summary of a failure" 7 'made its signature'
 is "says so" '"FAILED"' "$(jq -r .payload "$work/v.jsonl" | base64 -d | jq -c .predicate.verificationResult)"
+echo >"$work/no-cache"
+KILN_CACHE=$work/no-cache/x judge --vsa "$work/v.jsonl" "$work/good"; expect "what this host cannot judge" 4 'no summary about pot-1-1'
+is "is no dissent" '' "$(cat "$work/v.jsonl")"
+policy "[require]
+provenance = false
+sbom = false
+$allow"
+rm -rf "$work/t" && cp -r "$work/good" "$work/t" && rm "$work/t"/*.intoto.jsonl
+judge "${with[@]}" --vsa "$work/v.jsonl" "$work/t"; expect "a policy that demands no provenance" 0 '3 of 3'
+is "its summary claims none" '["PASSED",["SLSA_BUILD_LEVEL_0"]]' \
+        "$(jq -r .payload "$work/v.jsonl" | base64 -d | jq -c '.predicate | [.verificationResult, .verifiedLevels]')"
+with=()
 
 # ---- bundles
 judge --bundle "$work/bundles" "$work/good"; expect "bundles on request" 0 '3 of 3'

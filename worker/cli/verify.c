@@ -149,6 +149,11 @@ static int write_summaries(const struct kiln_context *c, const struct verify_val
         {
                 _cleanup_(kiln_signer_freep) struct kiln_signer *signer = NULL;
 
+                if (!kiln_verify_is_judged(one)) {
+                        kiln_sink_warning(&c->sink, "no summary about %s: it could not be judged here",
+                                string_at(one, "source"));
+                        continue;
+                }
                 r = open_signer(c, o, &signer, err);
                 if (r == 0)
                         r = kiln_verify_summarise(signer, policy, now_s, one, &out, err);

@@ -330,9 +330,9 @@ static json_t *lost(const struct kiln_verify_group *g)
                 json_array_append_new(packages,
                         json_pack("{s:o, s:s}", "file", file ? file : json_string("?"), "verdict", verdict));
         }
-        return json_pack("{s:s, s:s, s:o, s:[], s:{}, s:[{s:s, s:s, s:n, s:s}]}", "source", g->nvr, "verdict",
-                verdict, "packages", packages, "attestations", "checks", "findings", "check", "package",
-                "verdict", verdict, "about", "text",
+        return json_pack("{s:s, s:s, s:b, s:o, s:[], s:{}, s:[{s:s, s:s, s:n, s:s}]}", "source", g->nvr,
+                "verdict", verdict, "complete", 0, "packages", packages, "attestations", "checks", "findings",
+                "check", "package", "verdict", verdict, "about", "text",
                 "the process that judged it ended before it had a result (out of memory, or one of its files "
                 "brought it down)");
 }

@@ -86,6 +86,7 @@ struct judge {
         struct judge_seen *seen;
         size_t n_seen;
         json_t *findings, *attestations;
+        bool incomplete; /* something was not judged for want of this host */
         bool made[N_CHECKS];
         enum kiln_verdict checks[N_CHECKS];
 };

@@ -51,6 +51,7 @@ static void add_finding(struct judge *j, enum judge_check check, struct judge_pa
 
         j->made[check] = true;
         j->checks[check] = kiln_verify_worse(j->checks[check], verdict);
+        j->incomplete |= verdict == KILN_INFRA || verdict == KILN_LIMIT || verdict == KILN_CANCELLED;
         for (size_t i = 0; i < j->n_packages; i++)
                 if (!about || about == &j->packages[i])
                         j->packages[i].verdict = kiln_verify_worse(j->packages[i].verdict, verdict);
@@ -141,6 +142,7 @@ static void scan_payloads(struct judge *j)
                 rpms[n++] = j->packages[i].rpm;
         }
         if (kiln_idmap_find(KILN_ID_AUTO, &idmap, &refused) < 0) {
+                j->incomplete = true;
                 judge_find(j, CHECK_SBOM, NULL, KILN_REFUSED,
                         "payloads cannot be read here: %s: %s; --quick holds SBOMs against headers only",
                         refused.step, refused.message);
@@ -148,6 +150,7 @@ static void scan_payloads(struct judge *j)
                 r = kiln_scan_packages(j->context, &idmap, fds, rpms, n, scans, &err);
                 if (r < 0 && err.verdict == KILN_BUILD_FAILED)
                         err.verdict = KILN_NOT_REPRODUCED;
+                j->incomplete |= r < 0 && err.verdict == KILN_REFUSED; /* the sandbox */
                 if (r < 0)
                         judge_find_error(j, CHECK_SBOM, NULL, &err);
         }
@@ -301,10 +304,10 @@ static json_t *result(struct judge *j)
                 if (j->made[i])
                         json_object_set_new(
                                 checks, check_names[i], json_string(kiln_verdict_name(j->checks[i])));
-        return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "source", kiln_sbom_text(j->group->nvr),
+        return json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o}", "source", kiln_sbom_text(j->group->nvr),
                 "directory", kiln_sbom_text(j->group->directory), "verdict", kiln_verdict_name(verdict),
-                "packages", packages, "attestations", TAKE_PTR(j->attestations), "checks", checks, "findings",
-                TAKE_PTR(j->findings));
+                "complete", !j->incomplete, "packages", packages, "attestations", TAKE_PTR(j->attestations),
+                "checks", checks, "findings", TAKE_PTR(j->findings));
 }
 
 static void judge_clear(struct judge *j)

@@ -42,8 +42,18 @@ static int show(struct kiln_signer *signer, struct summary *s, const json_t *pac
         return kiln_signer_show(signer, fd, path, &sha256, KILN_APPEND(s->subjects, s->n_subjects), err);
 }
 
-/* What this verification establishes: that signed provenance exists. That somebody got the same bytes again
- * is for those to say who did. */
+/* What this verification establishes: that signed provenance exists, where it does. That somebody got the same
+ * bytes again is for those to say who did. */
+static const char *level_of(const struct summary *s, const json_t *result)
+{
+        const char *provenance = string_at(json_object_get(result, "checks"), "provenance");
+
+        if (!s->vsa.passed)
+                return KILN_VSA_LEVEL_FAILED;
+        return provenance && kiln_verify_verdict_of(provenance) == KILN_OK ? KILN_VSA_LEVEL_PROVENANCE
+                                                                           : KILN_VSA_LEVEL_NONE;
+}
+
 static void fill(struct summary *s, const struct kiln_policy *policy, int64_t now_s, const json_t *result)
 {
         const char *verdict = string_at(result, "verdict"), *source = string_at(result, "source");
@@ -57,7 +67,7 @@ static void fill(struct summary *s, const struct kiln_policy *policy, int64_t no
         s->vsa.resource_uri = kiln_asprintf("urn:kiln:source:%s", source ? source : "");
         s->vsa.policy_uri = kiln_strdup(policy->uri);
         s->vsa.policy_sha256 = policy->sha256;
-        kiln_strv_append(&s->vsa.levels, s->vsa.passed ? KILN_VSA_LEVEL_PROVENANCE : KILN_VSA_LEVEL_FAILED);
+        kiln_strv_append(&s->vsa.levels, level_of(s, result));
         json_array_foreach(json_object_get(result, "attestations"), i, one)
         {
                 struct kiln_vsa_input input = {0};
@@ -68,6 +78,14 @@ static void fill(struct summary *s, const struct kiln_policy *policy, int64_t no
                 input.uri = kiln_strdup(file);
                 *KILN_APPEND(s->vsa.inputs, s->vsa.n_inputs) = input;
         }
+}
+
+bool kiln_verify_is_judged(const json_t *result)
+{
+        enum kiln_verdict verdict = kiln_verify_verdict_of(string_at(result, "verdict"));
+
+        return json_is_true(json_object_get(result, "complete")) || verdict == KILN_NOT_REPRODUCED ||
+               verdict == KILN_BAD_INPUT;
 }
 
 int kiln_verify_summarise(struct kiln_signer *signer, const struct kiln_policy *policy, int64_t now_s,
