@@ -35,6 +35,14 @@ check "so do two results" eval 'diff 0 --ignore signature "$work/r1" "$work/r2" 
         said "lock.json: the same file" && said "ignored: build.log.zst" && said "ignored: result.json" &&
         said "runDetails" && said "subjects'"'"' sha256"'
 check "without it they differ" diff 7 "$work/r1" "$work/r2"
+build keys1 again
+check "two builds under one key differ in nothing but the run" eval 'diff 0 "$work/r1" "$work/again" && said runDetails'
+# What `kiln reproduce` and --observe leave there.
+cp -r "$work/r2" "$work/more"
+cp "$work/r1/pot-1-1.intoto.jsonl" "$work/more/pot-1-1@0123456789abcdef.intoto.jsonl"
+echo '{}' >"$work/more/inputs.json"
+check "others' attestations and what a build opened are set aside" eval 'diff 0 --ignore signature "$work/r1" "$work/more" &&
+        said "ignored: pot-1-1@0123456789abcdef.intoto.jsonl" && said "ignored: inputs.json"'
 
 # The same package with another line.
 source=$(spec_of three | srpm pot)

@@ -255,6 +255,7 @@ $allow"
 tamper "one of two keys" 6 '1 keys of 1 operators vouch for it; the policy demands 2 of 2' - true
 rm -rf "$work/t" && cp -r "$work/good" "$work/t" && (cd "$work/t" && vsa PASSED KILN_REPRODUCED "$key_b")
 judge "${with[@]}" "$work/t"; expect "two of two keys" 0 'OK +signed +good +2 '
+check "the second one's summary is none of the builder's attestations (independent)" "$independent" "$work/t" "$work/keys"
 tamper "a summary that rebuilt nothing" 6 '1 keys of 1 operators' - vsa PASSED SLSA_BUILD_LEVEL_1 "$key_b"
 tamper "a builder's own second word" 6 '1 keys of 1 operators' - vsa PASSED KILN_REPRODUCED "$key"
 operator=one policy "$two

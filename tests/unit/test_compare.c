@@ -365,7 +365,7 @@ static enum kiln_compare_level envelopes(const char *python, bool ignore, bool *
                 "[{'digest': {'sha256': 'x', 'rpmHeaderSha256': 'h'}}]} for t in "
                 "('https://slsa.dev/provenance/v1', 't')]\n"
                 "def e(j): return {'payload': base64.b64encode(c(j).encode()).decode(), 'payloadType': 'p', "
-                "'signatures': [{'sig': 's'}]}\n"
+                "'signatures': [{'sig': 's' + c(j)}]}\n"
                 "def w(n, l): open(n, 'w').write(''.join(x + '\\n' for x in l))\n"
                 "w('env.a', [c(e(j)) for j in s])\nl = [e(j) for j in s]\n%s\nEND\npython3 env.py",
                 python);

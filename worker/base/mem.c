@@ -96,6 +96,13 @@ void *kiln_grow(void *array, size_t n, size_t size)
         return array;
 }
 
+bool kiln_ends_with(const char *s, const char *end)
+{
+        size_t n = strlen(s), m = strlen(end);
+
+        return n > m && strcmp(s + n - m, end) == 0;
+}
+
 void kiln_strv_free(char **v)
 {
         if (!v)

@@ -9,6 +9,7 @@
 #include "worker/base/macros.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 void *kiln_malloc(size_t size) __attribute__((malloc, returns_nonnull));
@@ -27,6 +28,9 @@ void *kiln_grow(void *array, size_t n, size_t size);
 
 /* Appends a zeroed element to a (pointer, count) pair and yields its address. */
 #define KILN_APPEND(array, n) ((array) = kiln_grow((array), (n), sizeof(*(array))), &(array)[(n)++])
+
+/* Whether s is something with `end` behind it: "x.rpm" ends so in ".rpm", ".rpm" does not. */
+bool kiln_ends_with(const char *s, const char *end);
 
 /* A NULL-terminated vector of strings: owned by whoever holds it. */
 void kiln_strv_free(char **v);

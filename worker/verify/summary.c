@@ -42,8 +42,8 @@ static int show(struct kiln_signer *signer, struct summary *s, const json_t *pac
         return kiln_signer_show(signer, fd, path, &sha256, KILN_APPEND(s->subjects, s->n_subjects), err);
 }
 
-/* What this verification establishes: that signed provenance exists, where it does. That somebody got the same
- * bytes again is for those to say who did. */
+/* What this verification establishes: that signed provenance exists, where it does. That somebody got the
+ * same bytes again is for those to say who did. */
 static const char *level_of(const struct summary *s, const json_t *result)
 {
         const char *provenance = string_at(json_object_get(result, "checks"), "provenance");

@@ -12,36 +12,38 @@
 
 #define ENTRIES_MAX 100000
 
-enum class {
-        CLASS_PACKAGE = 0,
-        CLASS_SPDX,
-        CLASS_CDX,
-        CLASS_ENVELOPES,
-        CLASS_LOCK,
-        CLASS_OTHER,
-        CLASS_RUN, /* of one run: not compared */
+enum kind {
+        KIND_PACKAGE = 0,
+        KIND_SPDX,
+        KIND_CDX,
+        KIND_ENVELOPES,
+        KIND_LOCK,
+        KIND_OTHER,  /* from here on a file is paired by its name */
+        KIND_RUN,    /* of one run: not compared */
+        KIND_OTHERS, /* somebody else's attestations, <nvr>@<whose>: not compared */
 };
 
 static const struct {
         const char *suffix; /* or whole name */
-        enum class class;
+        enum kind kind;
         bool whole;
-} classes[] = {
-        {".rpm", CLASS_PACKAGE, false},
-        {".spdx.json", CLASS_SPDX, false},
-        {".cdx.json", CLASS_CDX, false},
-        {".intoto.jsonl", CLASS_ENVELOPES, false},
-        {"lock.json", CLASS_LOCK, true},
-        {"build.log.zst", CLASS_RUN, true},
-        {"root.log.zst", CLASS_RUN, true},
-        {"result.json", CLASS_RUN, true},
-        {"report.html", CLASS_RUN, true},
+} kinds[] = {
+        {".rpm", KIND_PACKAGE, false},
+        {".spdx.json", KIND_SPDX, false},
+        {".cdx.json", KIND_CDX, false},
+        {".intoto.jsonl", KIND_ENVELOPES, false},
+        {"lock.json", KIND_LOCK, true},
+        {"build.log.zst", KIND_RUN, true},
+        {"root.log.zst", KIND_RUN, true},
+        {"inputs.json", KIND_RUN, true},
+        {"result.json", KIND_RUN, true},
+        {"report.html", KIND_RUN, true},
 };
 
 struct entry {
         char *file;
-        enum class class;
-        char *key; /* what it is paired by within its class */
+        enum kind kind;
+        char *key; /* what it is paired by within its kind */
 };
 
 struct listing {
@@ -62,7 +64,7 @@ static void listing_clear(struct listing *l)
 
 static int compare_keys(const struct entry *x, const struct entry *y)
 {
-        return x->class != y->class ? (int)x->class - (int)y->class : strcmp(x->key, y->key);
+        return x->kind != y->kind ? (int)x->kind - (int)y->kind : strcmp(x->key, y->key);
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -73,17 +75,15 @@ static int compare_entries(const void *a, const void *b)
         return r ? r : strcmp(x->file, y->file);
 }
 
-static enum class classify(const char *file) {
-        size_t n = strlen(file);
+static enum kind classify(const char *file)
+{
+        enum kind kind = KIND_OTHER;
 
-        for (size_t i = 0; i < KILN_ARRAY_SIZE(classes); i++){
-                size_t m = strlen(classes[i].suffix);
-
-                if (classes[i].whole
-                                ? strcmp(file, classes[i].suffix) == 0
-                                : n > m && strcmp(file + n - m, classes[i].suffix) == 0) return classes[i]
-                        .class;}
-return CLASS_OTHER;
+        for (size_t i = 0; kind == KIND_OTHER && i < KILN_ARRAY_SIZE(kinds); i++)
+                if (kinds[i].whole ? strcmp(file, kinds[i].suffix) == 0
+                                   : kiln_ends_with(file, kinds[i].suffix))
+                        kind = kinds[i].kind;
+        return kind == KIND_ENVELOPES && strchr(file, '@') ? KIND_OTHERS : kind;
 }
 
 static int open_entry(const struct listing *l, const struct entry *e, struct kiln_error *err)
@@ -102,8 +102,8 @@ static int entry_add(struct listing *l, const char *file, struct kiln_error *err
         struct stat st;
 
         e->file = kiln_strdup(file);
-        e->class = classify(file);
-        e->key = kiln_strdup(e->class == CLASS_OTHER || e->class == CLASS_RUN ? file : "");
+        e->kind = classify(file);
+        e->key = kiln_strdup(e->kind >= KIND_OTHER ? file : "");
         if (fstatat(l->fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return kiln_error_set(err, KILN_INFRA, errno, "listing", l->name, "looking at %s", file);
         if (!S_ISREG(st.st_mode)) {
@@ -111,7 +111,7 @@ static int entry_add(struct listing *l, const char *file, struct kiln_error *err
                 kiln_error_advise(err, "Compare result directories as kiln rebuild leaves them.");
                 return -EBADMSG;
         }
-        if (e->class != CLASS_PACKAGE)
+        if (e->kind != KIND_PACKAGE)
                 return 0;
         fd = open_entry(l, e, err);
         if (fd < 0)
@@ -154,8 +154,8 @@ static int listing_read(int fd, const char *name, struct listing *ret, struct ki
 static void pair_missing(struct kiln_comparison *c, const struct entry *e, bool in_a)
 {
         c->level = KILN_DIFFERENT;
-        c->name = compare_text(e->class == CLASS_PACKAGE ? e->key : e->file,
-                strlen(e->class == CLASS_PACKAGE ? e->key : e->file));
+        c->name = compare_text(e->kind == KIND_PACKAGE ? e->key : e->file,
+                strlen(e->kind == KIND_PACKAGE ? e->key : e->file));
         *(in_a ? &c->a_name : &c->b_name) = compare_text(e->file, strlen(e->file));
         compare_add(
                 c, KILN_DIFFERENCE_PACKAGE, c->name, "", in_a ? e->file : NULL, in_a ? NULL : e->file, NULL);
@@ -165,21 +165,21 @@ static int pair_compare(const struct kiln_context *context, const struct listing
         const struct listing *b, const struct entry *y, const struct kiln_compare_options *o,
         struct kiln_comparison *c, struct kiln_error *err)
 {
-        static const enum compare_document documents[] = {[CLASS_SPDX] = COMPARE_JSON,
-                [CLASS_CDX] = COMPARE_JSON,
-                [CLASS_ENVELOPES] = COMPARE_ENVELOPES,
-                [CLASS_LOCK] = COMPARE_JSON,
-                [CLASS_OTHER] = COMPARE_BYTES};
+        static const enum compare_document documents[] = {[KIND_SPDX] = COMPARE_JSON,
+                [KIND_CDX] = COMPARE_JSON,
+                [KIND_ENVELOPES] = COMPARE_ENVELOPES,
+                [KIND_LOCK] = COMPARE_JSON,
+                [KIND_OTHER] = COMPARE_BYTES};
         _cleanup_close_ int fd = open_entry(a, x, err), other = fd < 0 ? -1 : open_entry(b, y, err);
 
         if (fd < 0 || other < 0)
                 return fd < 0 ? fd : other;
-        if (x->class == CLASS_PACKAGE)
+        if (x->kind == KIND_PACKAGE)
                 return compare_rpm_pair(context, fd, x->file, other, y->file, o, c, err);
         c->name = compare_text(x->file, strlen(x->file));
         c->a_name = compare_text(x->file, strlen(x->file));
         c->b_name = compare_text(y->file, strlen(y->file));
-        return compare_documents(documents[x->class], fd, other, o, c, err);
+        return compare_documents(documents[x->kind], fd, other, o, c, err);
 }
 
 static void report_add(struct kiln_compare_report *r, const struct kiln_comparison *c)
@@ -204,8 +204,11 @@ static int listings_compare(const struct kiln_context *context, const struct lis
 
                 i += which <= 0;
                 k += which >= 0;
-                if (one->class == CLASS_RUN) {
-                        compare_ignore(&report->ignored, "%s: of one run (times, host, log)", one->file);
+                if (one->kind >= KIND_RUN) {
+                        compare_ignore(&report->ignored,
+                                one->kind == KIND_RUN ? "%s: of one run (times, host, log)"
+                                                      : "%s: somebody's attestations about the packages",
+                                one->file);
                         continue;
                 }
                 if (which != 0)

@@ -248,7 +248,8 @@ static void statement_compare(
         json_compare(d, pointer, a->statement, b->statement);
 }
 
-/* Whether signatures differ where what they sign does not. */
+/* Whether signatures differ where what they sign does not: of two statements they have to, even if what
+ * differs there is set aside. */
 static void signatures_compare(struct document *d, const struct statement *a, const struct statement *b,
         const struct kiln_compare_options *o)
 {
@@ -262,6 +263,8 @@ static void signatures_compare(struct document *d, const struct statement *a, co
                 compare_ignore(&d->c->ignored, "signatures of %s, which differ", a->type);
                 return;
         }
+        if (!json_equal(a->statement, b->statement))
+                return;
         left = json_text(x);
         right = json_text(y);
         compare_add(d->c, KILN_DIFFERENCE_SIGNATURE, a->type, "", left, right, "signatures of the envelope");
@@ -292,7 +295,7 @@ static int envelopes_compare(struct document *d, const struct kiln_buf *a, const
                         document_add(d, x.list[i].type, "", "", "statements come in another order");
                 envelope_compare(d, &x.list[i], other);
                 signatures_compare(d, &x.list[i], other, o);
-                statement_compare(d, &x.list[i], other, o);
+                statement_compare(d, &x.list[i], other, o); /* takes out of them what is set aside */
         }
         for (size_t k = 0; k < y.n; k++)
                 if (!y.list[k].used)
