@@ -156,6 +156,7 @@ tamper "a package less in lock.json" 7 'packages of lock.json are not' seen bash
 tamper "a lock that is none" 3 'lock.json' seen bash -c 'echo {} >lock.json'
 tamper "a byte of the SPDX file" 7 'pot-1-1.spdx.json is not the document' seen bash -c 'sed -i "s/SPDXRef-Package-1/SPDXRef-Package-9/" *.spdx.json'
 tamper "a byte of the CycloneDX file" 7 'pot-1-1.cdx.json is not the document' seen bash -c 'sed -i "s/CycloneDX/CycloneDY/" *.cdx.json'
+tamper "items behind the SPDX file's" 7 'pot-1-1.spdx.json is not the document' - bash -c 'sed -i "1s/^{/{\"x\": [[], [], []],/" *.spdx.json'
 depth=
 pkg='r = s["predicate"]["relationships"]; f = s["predicate"]["files"]; '
 tamper "an SPDX document that lacks a file" 7 'SPDX document .* does not list usr/share/pot/a' seen \

@@ -157,6 +157,38 @@ static void test_file(void **state)
         assert_int_equal(kiln_tree_remove(AT_FDCWD, dir), 0);
 }
 
+/* What a file can hold that nobody signed costs little. */
+static void test_flood(void **state)
+{
+        struct fixture *f = *state;
+        char dir[] = "/tmp/kiln-test-XXXXXX";
+        _cleanup_free_ char *path = NULL;
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT, nested = KILN_BUF_INIT;
+        _cleanup_(kiln_envelopes_freep) struct kiln_envelopes *lines = NULL;
+        struct kiln_envelope *e = NULL;
+
+        assert_non_null(mkdtemp(dir));
+        path = kiln_path_join(dir, "x.intoto.jsonl");
+        for (size_t i = 0; i < 2 * KILN_ENVELOPES_MAX; i++)
+                kiln_buf_putc(&text, '\n');
+        assert_int_equal(kiln_file_write(AT_FDCWD, path, text.data, text.len, 0644), 0);
+        assert_int_equal(kiln_envelopes_open(AT_FDCWD, path, &lines, &f->err), 0);
+        for (size_t i = 0; i <= KILN_ENVELOPES_MAX; i++)
+                assert_true(kiln_envelopes_next(lines, &f->keys, &e, &f->err) < 0);
+        assert_non_null(strstr(f->err.cause, "too many lines"));
+        assert_int_equal(kiln_envelopes_next(lines, &f->keys, &e, &f->err), KILN_ENVELOPES_END);
+        assert_int_equal(kiln_tree_remove(AT_FDCWD, dir), 0);
+
+        kiln_buf_puts(&nested, "{\"payload\":[[]");
+        for (size_t i = 0; i < KILN_DSSE_ITEMS_MAX; i++)
+                kiln_buf_puts(&nested, ",[]");
+        kiln_buf_puts(&nested, "]}");
+        assert_true(kiln_envelope_open(nested.data, nested.len, &f->keys, "it", &e, &f->err) < 0);
+        assert_int_equal(f->err.verdict, KILN_BAD_INPUT);
+        assert_non_null(strstr(f->err.cause, "items"));
+        assert_int_equal(kiln_json_items("{\"a\": \"[,\\\",\", \"b\": []}", 24), 3);
+}
+
 static void test_keys(void **state)
 {
         struct fixture *f = *state;
@@ -179,6 +211,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_signature_first, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_file, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
         };
 

@@ -129,7 +129,7 @@ int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *con
         const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err)
 {
         _cleanup_json_ json_t *envelope = NULL;
-        int r = kiln_json_parse(line, len, name, &envelope, err);
+        int r = kiln_json_parse_bounded(line, len, KILN_DSSE_ITEMS_MAX, name, &envelope, err);
 
         return r < 0 ? r : kiln_dsse_open_json(envelope, type, keys, n_keys, name, payload, ret_key, err);
 }

@@ -11,6 +11,9 @@
 
 #define KILN_DSSE_INTOTO "application/vnd.in-toto+json"
 #define KILN_DSSE_ENVELOPE_MAX (UINT64_C(512) << 20)
+/* kiln_json_items() of an envelope, or of a bundle with other people's log entries: all that is parsed before
+ * a signature was checked. */
+#define KILN_DSSE_ITEMS_MAX 1000
 
 /* Appends the pre-authentication encoding: what is signed. */
 void kiln_dsse_pae(const char *type, const void *payload, size_t len, struct kiln_buf *out);

@@ -3,6 +3,7 @@
 #include "worker/base/mem.h"
 
 #include <errno.h>
+#include <stdint.h>
 
 /* Nesting that jansson's recursive parser may reach on outside data. */
 #define DEPTH_MAX 64
@@ -28,10 +29,17 @@ void kiln_json_pretty(const json_t *j, struct kiln_buf *out)
         kiln_buf_putc(out, '\n');
 }
 
-/* Deepest nesting of brackets outside strings: checked before the recursive parser sees the text. */
-static size_t text_depth(const char *data, size_t len)
+struct shape {
+        size_t deepest; /* nesting of brackets */
+        size_t items;
+};
+
+/* Brackets and commas outside strings: counted before the recursive parser sees the text and gives each value
+ * some hundred bytes. */
+static struct shape shape_of(const char *data, size_t len)
 {
-        size_t depth = 0, deepest = 0;
+        struct shape s = {0, 0};
+        size_t depth = 0;
         int in_string = 0;
 
         for (size_t i = 0; i < len; i++) {
@@ -45,27 +53,45 @@ static size_t text_depth(const char *data, size_t len)
                 } else if (c == '"') {
                         in_string = 1;
                 } else if (c == '[' || c == '{') {
-                        if (++depth > deepest)
-                                deepest = depth;
+                        s.items++;
+                        if (++depth > s.deepest)
+                                s.deepest = depth;
                 } else if ((c == ']' || c == '}') && depth > 0) {
                         depth--;
+                } else if (c == ',') {
+                        s.items++;
                 }
         }
-        return deepest;
+        return s;
 }
 
-int kiln_json_parse(const char *data, size_t len, const char *what, json_t **ret, struct kiln_error *err)
+size_t kiln_json_items(const char *data, size_t len)
 {
+        return shape_of(data, len).items;
+}
+
+int kiln_json_parse_bounded(const char *data, size_t len, size_t max_items, const char *what, json_t **ret,
+        struct kiln_error *err)
+{
+        struct shape shape = shape_of(data, len);
         json_error_t je;
         json_t *j;
 
-        if (text_depth(data, len) > DEPTH_MAX)
+        if (shape.deepest > DEPTH_MAX)
                 return kiln_error_set(
                         err, KILN_BAD_INPUT, 0, "reading", what, "nested deeper than %d levels", DEPTH_MAX);
+        if (shape.items > max_items)
+                return kiln_error_set(
+                        err, KILN_BAD_INPUT, E2BIG, "reading", what, "it has more than %zu items", max_items);
         j = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
         if (!j)
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", what, "line %d column %d: %s",
                         je.line, je.column, je.text);
         *ret = j;
         return 0;
+}
+
+int kiln_json_parse(const char *data, size_t len, const char *what, json_t **ret, struct kiln_error *err)
+{
+        return kiln_json_parse_bounded(data, len, SIZE_MAX, what, ret, err);
 }

@@ -1,5 +1,6 @@
 #include "worker/base/process.h"
 
+#include "worker/base/file.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define OUTPUT_MAX ((size_t)16 << 20)
@@ -130,4 +132,22 @@ int kiln_process_run(const struct kiln_context *c, const struct kiln_process *p,
         if (read(exec_r, &exec_errno, sizeof(exec_errno)) == sizeof(exec_errno))
                 return -exec_errno;
         return WIFEXITED(status) ? WEXITSTATUS(status) : -EPIPE;
+}
+
+int kiln_process_bound_memory(uint64_t more_bytes)
+{
+        _cleanup_buf_ struct kiln_buf statm = KILN_BUF_INIT;
+        struct rlimit limit;
+        unsigned long pages;
+        rlim_t most;
+        int r = kiln_file_read(AT_FDCWD, "/proc/self/statm", 4096, &statm);
+
+        if (r < 0 || sscanf(kiln_buf_str(&statm), "%lu", &pages) != 1)
+                return r < 0 ? r : -EIO;
+        if (getrlimit(RLIMIT_AS, &limit) < 0)
+                return -errno;
+        most = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + more_bytes;
+        limit.rlim_max = limit.rlim_max < most ? limit.rlim_max : most; /* RLIM_INFINITY is the largest */
+        limit.rlim_cur = limit.rlim_cur < most ? limit.rlim_cur : most;
+        return setrlimit(RLIMIT_AS, &limit) < 0 ? -errno : 0;
 }

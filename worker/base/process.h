@@ -19,3 +19,7 @@ struct kiln_process {
  * (-ENOENT: no such program; -EPIPE: it was killed by a signal). */
 int kiln_process_run(const struct kiln_context *c, const struct kiln_process *p, struct kiln_buf *out,
         struct kiln_buf *errors);
+
+/* Bounds what this process, and those it will make, may map beyond what it has mapped now; a tighter bound
+ * stays. For processes that read what nobody vouches for. Negative errno. */
+int kiln_process_bound_memory(uint64_t more_bytes);

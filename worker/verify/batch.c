@@ -2,6 +2,7 @@
 
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
+#include "worker/base/process.h"
 #include "worker/source/rpmlayout.h"
 
 #include <dirent.h>
@@ -21,6 +22,9 @@
 
 #define DOING "verifying"
 #define JOBS_MAX 256
+/* What one group may take: sixteen times the largest envelope that is read. A file that wants more brings
+ * down the process that reads it, and neither the others nor the host. */
+#define MEMORY_BYTES (UINT64_C(8) << 30)
 #define RESULT_MAX (UINT32_C(64) << 20) /* bytes of one group's JSON */
 
 enum { TAG_NAME = 1000, TAG_VERSION = 1001, TAG_RELEASE = 1002, TAG_SOURCERPM = 1044 };
@@ -211,6 +215,8 @@ static void __attribute__((noreturn)) work(struct batch *b, int fd, pid_t parent
         if (getppid() != parent)
                 _exit(1);
         raise_file_limit();
+        if (kiln_process_bound_memory(MEMORY_BYTES) < 0)
+                _exit(1);
         while ((i = atomic_fetch_add(b->next, 1)) < b->n_groups) {
                 _cleanup_json_ json_t *result = kiln_verify_judge(&quiet, b->options, &b->groups[i]);
                 _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;

@@ -118,7 +118,7 @@ int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_key
         _cleanup_json_ json_t *bundle = NULL;
         const json_t *material, *envelope;
         const char *type;
-        int r = kiln_json_parse(text, len, name, &bundle, err);
+        int r = kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &bundle, err);
 
         if (r < 0)
                 return r;

@@ -184,7 +184,7 @@ int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_ke
         struct kiln_envelope **ret, struct kiln_error *err)
 {
         _cleanup_json_ json_t *envelope = NULL;
-        int r = kiln_json_parse(text, len, name, &envelope, err);
+        int r = kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &envelope, err);
 
         if (r == 0)
                 r = kiln_envelope_open_json(envelope, keys, name, ret, err);
@@ -286,11 +286,15 @@ int kiln_envelopes_next(struct kiln_envelopes *e, const struct kiln_verify_keys 
         }
         e->line_len = len + 1;
         name = kiln_asprintf("%s line %zu", e->name, ++e->lines);
-        if (e->lines > KILN_ENVELOPES_MAX)
-                r = kiln_error_set(
+        if (e->lines > KILN_ENVELOPES_MAX) {
+                /* One error and the end: there can be a thousand million lines. */
+                kiln_buf_clear(&e->ahead);
+                e->line_len = 0;
+                e->end = true;
+                return kiln_error_set(
                         err, KILN_BAD_INPUT, E2BIG, "reading the attestations in", e->name, "too many lines");
-        else
-                r = kiln_envelope_open(kiln_buf_str(&e->ahead), len, keys, name, ret, err);
+        }
+        r = kiln_envelope_open(kiln_buf_str(&e->ahead), len, keys, name, ret, err);
         if (r == 0)
                 (*ret)->line = e->lines;
         return r;

@@ -70,7 +70,8 @@ void kiln_envelopes_free(struct kiln_envelopes *e);
 KILN_DEFINE_CLEANUP(struct kiln_envelopes *, kiln_envelopes_free)
 
 /* The next envelope; 0, KILN_ENVELOPES_END behind the last one, or an error as above (and the file is
- * positioned behind the line that was wrong). INFRA: it cannot be read. */
+ * positioned behind the line that was wrong, or at its end where there are too many). INFRA: it cannot be
+ * read. */
 enum { KILN_ENVELOPES_END = 1 };
 int kiln_envelopes_next(struct kiln_envelopes *e, const struct kiln_verify_keys *keys,
         struct kiln_envelope **ret, struct kiln_error *err);

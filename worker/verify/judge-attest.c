@@ -127,8 +127,9 @@ static void take_bom(struct judge *j, const struct kiln_envelope *e, const char 
                 return;
         }
         kiln_json_canonical(e->predicate, &canonical);
-        *KILN_APPEND(j->boms, j->n_boms) = (struct judge_bom){
-                e->key, kiln_strdup(where), bom, kiln_digest_of(canonical.data, canonical.len)};
+        *KILN_APPEND(j->boms, j->n_boms) = (struct judge_bom){e->key, kiln_strdup(where), bom,
+                kiln_digest_of(canonical.data, canonical.len),
+                kiln_json_items(canonical.data, canonical.len)};
         match_all(j, e, where, false);
 }
 

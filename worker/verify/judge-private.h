@@ -53,6 +53,7 @@ struct judge_bom {
         char *where;
         struct kiln_bom *bom;
         struct kiln_digest document; /* of the canonical JSON */
+        size_t items;                /* kiln_json_items() of it */
 };
 
 struct judge_test {

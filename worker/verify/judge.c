@@ -179,34 +179,52 @@ static void check_bom(struct judge *j, const struct judge_bom *b)
                 judge_find_error(j, CHECK_SBOM, NULL, &err);
 }
 
-/* <nvr>.spdx.json and <nvr>.cdx.json, where they are, are what was attested. */
-static void check_document(struct judge *j, const char *suffix, const char *format)
+static size_t most_items(const struct judge *j, const char *format)
 {
-        _cleanup_free_ char *name = kiln_asprintf("%s%s", j->group->nvr, suffix);
-        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT, canonical = KILN_BUF_INIT;
-        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
-        _cleanup_json_ json_t *document = NULL;
-        struct kiln_digest digest;
-        int r = kiln_file_read(j->dir_fd, name, DOCUMENT_MAX, &text);
+        size_t most = 0;
 
-        if (r == -ENOENT || j->n_boms == 0) /* that nothing was attested is judged elsewhere */
-                return;
-        if (r < 0)
-                kiln_error_set(&err, KILN_BAD_INPUT, -r, "reading", name, "cannot be read");
-        else
-                r = kiln_json_parse(kiln_buf_str(&text), text.len, name, &document, &err);
-        if (r < 0) {
-                judge_find_error(j, CHECK_SBOM, NULL, &err);
-                return;
-        }
+        for (size_t i = 0; i < j->n_boms; i++)
+                if (strcmp(j->boms[i].bom->format, format) == 0 && j->boms[i].items > most)
+                        most = j->boms[i].items;
+        return most;
+}
+
+static bool is_attested(const struct judge *j, const json_t *document, const char *format)
+{
+        _cleanup_buf_ struct kiln_buf canonical = KILN_BUF_INIT;
+        struct kiln_digest digest;
+
         kiln_json_canonical(document, &canonical);
         digest = kiln_digest_of(canonical.data, canonical.len);
         for (size_t i = 0; i < j->n_boms; i++)
                 if (strcmp(j->boms[i].bom->format, format) == 0 &&
                         kiln_digest_equal(&j->boms[i].document, &digest))
-                        return;
-        judge_find(
-                j, CHECK_SBOM, NULL, KILN_NOT_REPRODUCED, "%s is not the document that was attested", name);
+                        return true;
+        return false;
+}
+
+/* <nvr>.spdx.json and <nvr>.cdx.json, where they are, are what was attested: what has more items than that is
+ * not, and nobody signed it. */
+static void check_document(struct judge *j, const char *suffix, const char *format)
+{
+        _cleanup_free_ char *name = kiln_asprintf("%s%s", j->group->nvr, suffix);
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_json_ json_t *document = NULL;
+        int r = kiln_file_read(j->dir_fd, name, DOCUMENT_MAX, &text);
+        bool other = r == 0 && kiln_json_items(kiln_buf_str(&text), text.len) > most_items(j, format);
+
+        if (r == -ENOENT || j->n_boms == 0) /* that nothing was attested is judged elsewhere */
+                return;
+        if (r < 0)
+                kiln_error_set(&err, KILN_BAD_INPUT, -r, "reading", name, "cannot be read");
+        else if (!other)
+                r = kiln_json_parse(kiln_buf_str(&text), text.len, name, &document, &err);
+        if (r < 0)
+                judge_find_error(j, CHECK_SBOM, NULL, &err);
+        else if (other || !is_attested(j, document, format))
+                judge_find(j, CHECK_SBOM, NULL, KILN_NOT_REPRODUCED,
+                        "%s is not the document that was attested", name);
 }
 
 /* lock.json, where it is, is the lock of every provenance. */

@@ -2,6 +2,7 @@
  * difference each, which are read here as hostile input. */
 #include "sandbox/sandbox.h"
 #include "worker/base/file.h"
+#include "worker/base/process.h"
 #include "worker/buildroot/layer.h"
 #include "worker/buildroot/scratch.h"
 #include "worker/verify/compare/private.h"
@@ -10,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define DOING "comparing the payloads of"
@@ -38,30 +38,16 @@ static int write_line(json_t *j)
         return kiln_fd_write(STDOUT_FILENO, b.data, b.len);
 }
 
-/* Not all hosts delegate a cgroup, and libarchive makes room for whatever lengths and dictionaries a payload
- * claims: what this process may still map is bounded, and a claim above it makes the payload an unreadable
- * one. */
-static int bound_memory(void)
-{
-        _cleanup_buf_ struct kiln_buf statm = KILN_BUF_INIT;
-        struct rlimit limit;
-        unsigned long pages;
-        int r = kiln_file_read(AT_FDCWD, "/proc/self/statm", 4096, &statm);
-
-        if (r < 0 || sscanf(kiln_buf_str(&statm), "%lu", &pages) != 1)
-                return r < 0 ? r : -EIO;
-        limit.rlim_cur = limit.rlim_max = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MAPPED_BYTES;
-        return setrlimit(RLIMIT_AS, &limit) < 0 ? -errno : 0;
-}
-
 /* The process image is the caller's: both heads are in memory. The files are read through descriptors of its
- * own. */
+ * own. Not all hosts delegate a cgroup, and libarchive makes room for whatever lengths and dictionaries a
+ * payload claims: a claim above what may still be mapped makes the payload an unreadable one. */
 static int entry(void *arg)
 {
         const struct compare_job *job = arg;
         struct compare_side a = *job->a, b = *job->b;
         struct kiln_comparison c = {0};
-        int spool = open(SPOOL, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = bound_memory();
+        int spool = open(SPOOL, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+            r = kiln_process_bound_memory(MAPPED_BYTES);
 
         a.fd = open("/rpm/a", O_RDONLY | O_CLOEXEC);
         b.fd = open("/rpm/b", O_RDONLY | O_CLOEXEC);
