@@ -28,6 +28,7 @@ pot_spec hello | srpm pot >/dev/null
 build pot "$work/good"
 build pot "$work/v2" --isa v2
 build pot "$work/unsigned" --sign none
+build pot "$work/pinned" --lock "$work/good/lock.json"
 { head_of cup; printf '%%install\nmkdir -p %%{buildroot}/usr/share/cup\necho c >%%{buildroot}/usr/share/cup/c\n%%files\n/usr/share/cup\n'; tail_of; } | srpm cup >/dev/null
 build cup "$work/cup"
 KILN_KEYS=$work/keys-b "$kiln" signer --show >/dev/null 2>&1
@@ -144,6 +145,10 @@ tamper "an unknown parameter of the build" 3 'externalParameters.build: .*surpri
 tamper "another build type" 3 'build type is not known' seen sign 1 's["predicate"]["buildDefinition"]["buildType"] = "urn:x"'
 tamper "another source than asked for" 7 'source it resolved is not' seen sign 1 "$deps_of d[0]['digest']['sha256'] = 'a' * 64"
 tamper "another toolchain than asked for" 7 'toolchain it resolved is not' - sign 1 "$deps_of d[1]['digest']['sha256'] = 'a' * 64"
+tamper "another lock than asked for by digest" 7 'lock it resolved is not' - sign 1 "$build_of b['lockDigest'] = 'a' * 64"
+judge --quick "$work/pinned"; expect "a build with the lock it was asked for" 0 '3 of 3'
+other_lock() { cp "$work/pinned"/* . && sign 1 "$build_of b['lock']['packages'].pop()"; }
+tamper "another lock than asked for" 7 'lock it resolved is not' - other_lock
 tamper "a request that is not the one named" 7 'invocationId is not' - sign 1 "$build_of b['skipCheck'] = True"
 tamper "a dependency left out" 7 'its packages are not those of the lock it names' seen sign 1 "$deps_of d.pop()"
 tamper "a dependency's digest" 7 'its packages are not those of the lock it names' seen sign 1 "$deps_of d[-1]['digest']['sha256'] = 'a' * 64"

@@ -186,6 +186,39 @@ static int read_dependency(struct reader *r, const json_t *j)
         return refuse(r, KILN_BAD_INPUT, "a dependency's kind is not known: %s", kind);
 }
 
+/* The lock that the build resolved is the one that the request brought, where it brought one. */
+static int check_pinned(const struct reader *r, const char *sha256)
+{
+        _cleanup_(kiln_lock_freep) struct kiln_lock *lock = NULL;
+        const Kiln__V1__Build *build = r->c->build;
+        _cleanup_free_ char *json = NULL;
+        struct kiln_message_error e;
+        char hex[KILN_DIGEST_HEX + 1];
+        struct kiln_digest digest;
+        const char *asked = hex;
+        int rc;
+
+        switch (build->pinned_case) {
+        case KILN__V1__BUILD__PINNED_LOCK_DIGEST:
+                asked = build->lock_digest;
+                break;
+        case KILN__V1__BUILD__PINNED_LOCK:
+                if (kiln_message_to_json((const ProtobufCMessage *)build->lock, false, &json, &e) < 0)
+                        return refuse(r, KILN_BAD_INPUT, "externalParameters.build.lock: %s", e.text);
+                rc = kiln_lock_parse(json, strlen(json), r->name, &lock, r->err);
+                if (rc < 0)
+                        return rc;
+                digest = kiln_lock_digest(lock);
+                kiln_digest_to_hex(&digest, hex);
+                break;
+        default:
+                return 0;
+        }
+        return strcmp(asked, sha256) == 0 ? 0
+                                          : refuse(r, KILN_NOT_REPRODUCED,
+                                                    "the lock it resolved is not the one it was asked for");
+}
+
 /* The lock from its parts: kiln_lock_parse() is what judges their form. */
 static int make_lock(struct reader *r, const json_t *internal, json_t *parts)
 {
@@ -206,6 +239,9 @@ static int make_lock(struct reader *r, const json_t *internal, json_t *parts)
                 return refuse(r, KILN_BAD_INPUT, "internalParameters.lock is missing or of the wrong form");
         if (!kiln_digest_equal(&digest, &r->c->lock_sha256))
                 return refuse(r, KILN_NOT_REPRODUCED, "it names two different locks");
+        rc = check_pinned(r, sha256);
+        if (rc < 0)
+                return rc;
         json_object_set_new(parts, "toolchain", json_string(r->c->build->toolchain->name));
         json_object_set_new(parts, "toolchainDigest", json_string(r->c->build->toolchain->digest));
         json_object_set_new(parts, "arch", json_string(arch));
