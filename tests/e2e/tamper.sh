@@ -137,6 +137,10 @@ tamper "a removed subject" 7 'pot-lid-1-1.noarch.rpm: .* does not name it' seen 
 tamper "a subject twice" 3 'names one subject twice' seen sign 1 's["subject"].append(s["subject"][0])'
 tamper "a subject's digest in capitals" 3 'no lower-case SHA-256' seen sign 1 's["subject"][0]["digest"]["sha256"] = "A" * 64'
 tamper "a subject's header digest" 7 'another package of this name' - sign 1 's["subject"][0]["digest"]["rpmHeaderSha256"] = "a" * 64'
+tamper "a subject by its payload alone" 7 'does not name both its header and its payload' - \
+        sign 1 's["subject"][0]["digest"] = {"rpmPayloadSha256": s["subject"][0]["digest"]["rpmPayloadSha256"]}'
+tamper "a provenance that names no file" 7 'names no digest of the file itself' - \
+        sign 1 '[i["digest"].pop(k) for i in s["subject"] for k in ("sha256", "rpmUnsignedSha256")]'
 tamper "no subject" 3 'about nothing' seen sign 1 's["subject"] = []'
 tamper "an older form of statement" 3 'no in-toto Statement v1' - sign 1 's["_type"] = "https://in-toto.io/Statement/v0.1"'
 tamper "an unknown external parameter" 3 'externalParameters has a member that is not known: extra' seen \
@@ -304,6 +308,10 @@ with=()
 judge --bundle "$work/bundles" "$work/good"; expect "bundles on request" 0 '3 of 3'
 is "one for each attestation" 'pot-1-1.cyclonedx.sigstore.json pot-1-1.provenance.sigstore.json pot-1-1.spdx.sigstore.json pot-1-1.test-isa.sigstore.json' \
         "$(cd "$work/bundles" && echo *)"
+mkdir "$work/elsewhere" && (cd "$work/good" && vsa PASSED KILN_REPRODUCED "$key" && mv pot-1-1@b.intoto.jsonl "$work/elsewhere/")
+judge --bundle "$work/bundles" -a "$work/elsewhere/pot-1-1@b.intoto.jsonl" "$work/good"
+expect "none for an attestation from elsewhere" 0 '3 of 3'
+is "nor are there more" 4 "$(find "$work/bundles" -type f | wc -l)"
 as_bundles() { # COMMAND...: bundles instead of envelopes, then the change
         rm "$jsonl" && cp "$work/bundles"/* . && "$@"
 }

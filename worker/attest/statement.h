@@ -31,6 +31,17 @@ struct kiln_subject_digest {
 };
 extern const struct kiln_subject_digest kiln_subject_digests[KILN_SUBJECT_DIGESTS];
 
+/* Masks of them, 1U << index: those of the file, which another signature changes, and those of its content.
+ */
+enum {
+        KILN_DIGEST_SIGNED = 1U << 0,
+        KILN_DIGEST_UNSIGNED = 1U << 1,
+        KILN_DIGEST_HEADER = 1U << 2,
+        KILN_DIGEST_PAYLOAD = 1U << 3,
+        KILN_DIGESTS_FILE = KILN_DIGEST_SIGNED | KILN_DIGEST_UNSIGNED,
+        KILN_DIGESTS_CONTENT = KILN_DIGEST_HEADER | KILN_DIGEST_PAYLOAD,
+};
+
 enum kiln_subject_form {
         KILN_SUBJECT_ALL,       /* all four digests */
         KILN_SUBJECT_CONTENT,   /* header and payload only: independent of the signing key */
@@ -44,7 +55,7 @@ void kiln_statement_write(const struct kiln_subject *subjects, size_t n, enum ki
 
 /* Whether text is a Statement v1 with one of the predicate types above whose every subject is one of `known`,
  * with no digest that this package does not have. A package whose unsigned form is not known was signed by
- * somebody before: only a verification summary can be about it. A verification summary that says FAILED can be
- * about any package. For the signer: BAD_INPUT or REFUSED say what is wrong. */
+ * somebody before: only a verification summary can be about it. A verification summary that says FAILED can
+ * be about any package. For the signer: BAD_INPUT or REFUSED say what is wrong. */
 int kiln_statement_check(const char *text, size_t len, const struct kiln_subject *known, size_t n_known,
         struct kiln_error *err);

@@ -306,6 +306,14 @@ const char *kiln_envelopes_text(const struct kiln_envelopes *e, size_t *ret_len)
         return kiln_buf_str(&e->ahead);
 }
 
+const struct kiln_envelope_subject *kiln_envelope_subject_find(
+        const struct kiln_envelope *e, const char *name)
+{
+        const struct kiln_envelope_subject wanted = {.name = (char *)name};
+
+        return bsearch(&wanted, e->subjects, e->n_subjects, sizeof(*e->subjects), compare_subjects);
+}
+
 bool kiln_envelope_subject_matches(
         const struct kiln_envelope_subject *s, const struct kiln_rpm_digests *d, unsigned unknown)
 {

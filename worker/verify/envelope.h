@@ -33,7 +33,7 @@ void kiln_verify_keys_clear(struct kiln_verify_keys *k);
 struct kiln_envelope_subject {
         char *name; /* a file name */
         struct kiln_rpm_digests digests;
-        unsigned have; /* which of them the statement names: 1U << index in kiln_subject_digests */
+        unsigned have; /* which of them the statement names: a mask, KILN_DIGEST_* */
 };
 
 struct kiln_envelope {
@@ -78,6 +78,10 @@ int kiln_envelopes_next(struct kiln_envelopes *e, const struct kiln_verify_keys 
 
 /* The text of the envelope that was read last, without its newline; valid until the next is read. */
 const char *kiln_envelopes_text(const struct kiln_envelopes *e, size_t *ret_len);
+
+/* The subject of this name; NULL: there is none. */
+const struct kiln_envelope_subject *kiln_envelope_subject_find(
+        const struct kiln_envelope *e, const char *name);
 
 /* Whether every digest the subject names is the package's, leaving out those in `unknown` (a mask as
  * kiln_envelope_subject.have: what the holder of one form of the file cannot know), and at least one was

@@ -10,23 +10,14 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define FILE_DIGESTS (1U << 0 | 1U << 1) /* sha256, rpmUnsignedSha256 in kiln_subject_digests */
-#define FILES_MAX 1000                   /* of attestations beside one group */
+#define FILES_MAX 1000 /* of attestations beside one group */
 
 /* ---- subjects ---------------------------------------------------------------------------------------- */
-
-static const struct kiln_envelope_subject *subject_of(const struct kiln_envelope *e, const char *name)
-{
-        for (size_t i = 0; i < e->n_subjects; i++)
-                if (strcmp(e->subjects[i].name, name) == 0)
-                        return &e->subjects[i];
-        return NULL;
-}
 
 static bool names_any(const struct judge *j, const struct kiln_envelope *e)
 {
         for (size_t i = 0; i < j->n_packages; i++)
-                if (j->packages[i].rpm && subject_of(e, j->packages[i].name))
+                if (j->packages[i].rpm && kiln_envelope_subject_find(e, j->packages[i].name))
                         return true;
         return false;
 }
@@ -34,11 +25,13 @@ static bool names_any(const struct judge *j, const struct kiln_envelope *e)
 /* Which form of the package the file is, by a statement that names files. */
 static enum judge_form form_of(const struct kiln_envelope_subject *s, const struct judge_package *p)
 {
-        if (!(s->have & FILE_DIGESTS))
+        if (!(s->have & KILN_DIGESTS_FILE))
                 return FORM_CONTENT;
-        if (s->have & 1U << 0 && kiln_digest_equal(&s->digests.signed_file, &p->digests.signed_file))
+        if (s->have & KILN_DIGEST_SIGNED &&
+                kiln_digest_equal(&s->digests.signed_file, &p->digests.signed_file))
                 return p->rpm->signature == KILN_RPM_UNSIGNED ? FORM_UNSIGNED : FORM_SIGNED;
-        if (s->have & 1U << 1 && kiln_digest_equal(&s->digests.unsigned_file, &p->digests.signed_file))
+        if (s->have & KILN_DIGEST_UNSIGNED &&
+                kiln_digest_equal(&s->digests.unsigned_file, &p->digests.signed_file))
                 return FORM_UNSIGNED;
         return FORM_RESIGNED;
 }
@@ -48,7 +41,7 @@ static enum judge_form form_of(const struct kiln_envelope_subject *s, const stru
 static bool matches(struct judge *j, const struct kiln_envelope *e, const char *where, bool must,
         struct judge_package *p, enum judge_form *ret)
 {
-        const struct kiln_envelope_subject *s = subject_of(e, p->name);
+        const struct kiln_envelope_subject *s = kiln_envelope_subject_find(e, p->name);
 
         if (!s) {
                 if (must)
@@ -56,7 +49,12 @@ static bool matches(struct judge *j, const struct kiln_envelope *e, const char *
                                 "%s does not name it among its subjects", where);
                 return false;
         }
-        if (!kiln_envelope_subject_matches(s, &p->digests, FILE_DIGESTS)) {
+        if ((s->have & KILN_DIGESTS_CONTENT) != KILN_DIGESTS_CONTENT) {
+                judge_find(j, CHECK_SUBJECTS, p, KILN_NOT_REPRODUCED,
+                        "%s does not name both its header and its payload by digest", where);
+                return false;
+        }
+        if (!kiln_envelope_subject_matches(s, &p->digests, KILN_DIGESTS_FILE)) {
                 judge_find(j, CHECK_SUBJECTS, p, KILN_NOT_REPRODUCED,
                         "%s is about another package of this name: header or payload differ", where);
                 return false;
@@ -76,6 +74,13 @@ static void match_all(struct judge *j, const struct kiln_envelope *e, const char
 
                 if (!p->rpm || !matches(j, e, where, true, p, &form))
                         continue;
+                if (vouches && form == FORM_CONTENT) {
+                        judge_find(j, CHECK_SUBJECTS, p, KILN_NOT_REPRODUCED,
+                                "%s names no digest of the file itself, so that what lies before the header "
+                                "can be anything",
+                                where);
+                        continue;
+                }
                 if (p->form == FORM_UNATTESTED || p->form == FORM_CONTENT)
                         p->form = form;
                 if (vouches && form == FORM_RESIGNED && !j->policy->allow.resigned)
@@ -254,17 +259,18 @@ static bool key_is_valid(struct judge *j, const struct kiln_envelope *e, const c
         return false;
 }
 
-static void list(struct judge *j, const struct kiln_envelope *e, const char *file)
+static void list(struct judge *j, const struct kiln_envelope *e, const char *file, bool own)
 {
         char hex[KILN_DIGEST_HEX + 1];
 
         kiln_digest_to_hex(&e->sha256, hex);
-        json_array_append_new(j->attestations,
-                json_pack("{s:s, s:I, s:s, s:s, s:s}", "file", file, "line", (json_int_t)e->line, "type",
-                        e->predicate_type, "key", j->policy->owners[e->key].name, "sha256", hex));
+        json_array_append_new(
+                j->attestations, json_pack("{s:s, s:b, s:I, s:s, s:s, s:s}", "file", file, "beside", own,
+                                         "line", (json_int_t)e->line, "type", e->predicate_type, "key",
+                                         j->policy->owners[e->key].name, "sha256", hex));
 }
 
-/* own: the file's name says that it is about this group. */
+/* own: it lies beside the packages, and its name says that it is about this group. */
 static void take_envelope(
         struct judge *j, const struct kiln_envelope *e, const char *file, const char *where, bool own)
 {
@@ -280,7 +286,7 @@ static void take_envelope(
         }
         if (is_repeated(j, e))
                 return;
-        list(j, e, file);
+        list(j, e, file, own);
         if (!kind || !key_is_valid(j, e, where))
                 return;
         label = label_of(kind, e);
@@ -331,17 +337,10 @@ static void read_bundle(struct judge *j, int dir_fd, const char *path, bool own)
                 take_envelope(j, e, file, file, own);
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-        size_t n = strlen(s), m = strlen(end);
-
-        return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 static void read_file(struct judge *j, int dir_fd, const char *path, bool own)
 {
         j->made[CHECK_ATTESTATIONS] = true;
-        if (ends_with(path, KILN_BUNDLE_SUFFIX))
+        if (kiln_ends_with(path, KILN_BUNDLE_SUFFIX))
                 read_bundle(j, dir_fd, path, own);
         else
                 read_lines(j, dir_fd, path, own);
@@ -356,7 +355,7 @@ static bool is_own(const char *file, const char *nvr)
                 return false;
         file += n;
         if (*file == '@')
-                return ends_with(file, ".intoto.jsonl") || ends_with(file, KILN_BUNDLE_SUFFIX);
+                return kiln_ends_with(file, ".intoto.jsonl") || kiln_ends_with(file, KILN_BUNDLE_SUFFIX);
         return strcmp(file, ".intoto.jsonl") == 0 || kiln_bundle_is_suffix(file);
 }
 
