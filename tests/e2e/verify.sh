@@ -20,6 +20,11 @@ mkdir "$work/repo"
 cp "$work/pot"/*.rpm "$work/pot/pot-1-1$jsonl" "$work/cup"/*.rpm "$work/cup/cup-1-1$jsonl" "$work/repo/"
 judge "$work/repo"
 is "two sources in one directory" '0 ["OK",4,4,2]' "$got $(jq -c '[.verdict, .packages, .good, (.sources | length)]' "$work/json")"
+jq -c '.packages |= .[1:]' "$work/cup/lock.json" >"$work/repo/lock.json"
+judge "$work/repo"
+is "whose lock a repository's is nobody can say" 0 "$got"
+judge "$work/repo/cup-1-1.noarch.rpm"
+is "nor does it count against one package" 0 "$got"
 for i in {1..40}; do
         mkdir "$work/r$i" && cp "$work/pot"/* "$work/r$i/"
 done
@@ -56,6 +61,11 @@ status_of() {
 }
 is "no file" 2 "$(status_of "$kiln" verify)"
 is "a key and a policy" 2 "$(status_of "$kiln" verify --key a --policy b "$work/pot")"
+for option in --quick --jobs=2 --signer=x --vsa=x; do
+        is "--against and $option" 2 "$(status_of "$kiln" verify --against "$work/pot/pot-1-1.noarch.rpm" $option "$work/pot/pot-1-1.noarch.rpm")"
+done
+head -c -1 "$work/pot/pot-1-1.noarch.rpm" >"$work/cut.rpm"
+is "an original that was tampered with" 7 "$(status_of "$kiln" verify --against "$work/cut.rpm" "$work/pot/pot-1-1.noarch.rpm")"
 is "a file that is not there" 3 "$(status_of "$kiln" verify "$work/nothing.rpm")"
 mkdir "$work/empty"
 is "a directory without packages" 3 "$(status_of "$kiln" verify "$work/empty")"

@@ -1,11 +1,11 @@
-/* `kiln diff`: options, and the comparison as text, JSON or a page. Thin: everything else is worker/verify.
- */
+/* `kiln diff`: options, the comparison as text or JSON, and diffoscope. Thin: worker/verify/compare compares,
+ * worker/pipeline/report writes the page. */
+#include "worker/pipeline/report/diff.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/base/process.h"
 #include "worker/base/text.h"
 #include "worker/cli/cli.h"
-#include "worker/pipeline/report/diff.h"
 #include "worker/verify/compare/compare.h"
 
 #include <errno.h>

@@ -174,7 +174,7 @@ static int write_bundles(
 
         json_array_foreach(sources, i, source)
         {
-                const char *before = "", *nvr = string_at(source, "source");
+                const char *before = "";
 
                 if (kiln_verify_verdict_of(string_at(source, "verdict")) != KILN_OK)
                         continue;
@@ -183,8 +183,8 @@ static int write_bundles(
                         const char *file = string_at(one, "file");
                         int r;
 
-                        if (!strstr(file, ".intoto.jsonl") || strncmp(file, nvr, strlen(nvr)) != 0 ||
-                                strcmp(file, before) == 0)
+                        if (!json_is_true(json_object_get(one, "beside")) ||
+                                !kiln_ends_with(file, ".intoto.jsonl") || strcmp(file, before) == 0)
                                 continue;
                         before = file;
                         r = kiln_bundle_export(
@@ -209,9 +209,10 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
         if (o->policy && o->keys)
                 return kiln_options_complain(&kiln_command_verify,
                         "--key and --policy exclude each other: the policy names its keys");
-        if (o->against && (paths[1] || o->vsa || o->bundle || o->attestations))
+        if (o->against &&
+                (paths[1] || o->vsa || o->signer || o->bundle || o->attestations || o->quick || o->jobs))
                 return kiln_options_complain(&kiln_command_verify,
-                        "--against takes one FILE, the rebuild, and no --vsa, --bundle or --attestation");
+                        "--against takes one FILE, the rebuild, and no other option but --key and --policy");
         if (out.json || o->vsa || o->bundle)
                 out.sources = sources = json_array();
         if (open_policy(c, o, &policy, &err) < 0)

@@ -315,6 +315,20 @@ int kiln_rpm_open(int fd, const char *name, const struct kiln_keyring *keyring, 
         return 0;
 }
 
+int kiln_rpm_open_published(int fd, const char *name, const struct kiln_keyring *keyring,
+        struct kiln_rpm **ret, struct kiln_error *err)
+{
+        _cleanup_layout_ struct kiln_rpm_layout l = {0};
+        int r = kiln_rpm_layout_read(fd, name, &l, err);
+
+        if (r < 0)
+                return r;
+        r = kiln_rpm_open(fd, name, keyring, ret, err);
+        if (r < 0 && err && err->verdict == KILN_BAD_INPUT)
+                err->verdict = KILN_NOT_REPRODUCED;
+        return r;
+}
+
 static void dependencies_free(struct kiln_rpm_dependency *d, size_t n)
 {
         for (size_t i = 0; i < n; i++) {

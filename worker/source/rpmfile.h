@@ -88,8 +88,12 @@ struct kiln_rpm {
  * result is the caller's. */
 int kiln_rpm_open(int fd, const char *name, const struct kiln_keyring *keyring, struct kiln_rpm **ret,
         struct kiln_error *err);
-/* What the header says, and nothing is checked: for a file whose bytes were found to be the right ones before.
- * Signature and digests of the result are not set. */
+/* The same for a file that somebody published: what is no RPM is BAD_INPUT, one whose parts do not fit
+ * together was tampered with and is NOT_REPRODUCED. */
+int kiln_rpm_open_published(int fd, const char *name, const struct kiln_keyring *keyring,
+        struct kiln_rpm **ret, struct kiln_error *err);
+/* What the header says, and nothing is checked: for a file whose bytes were found to be the right ones
+ * before. Signature and digests of the result are not set. */
 int kiln_rpm_read(int fd, const char *name, struct kiln_rpm **ret, struct kiln_error *err);
 void kiln_rpm_free(struct kiln_rpm *r);
 KILN_DEFINE_CLEANUP(struct kiln_rpm *, kiln_rpm_free)

@@ -31,6 +31,7 @@ enum { TAG_NAME = 1000, TAG_VERSION = 1001, TAG_RELEASE = 1002, TAG_SOURCERPM = 
 
 struct file {
         char *directory, *nvr, *path;
+        bool listed; /* found in a directory that was named */
 };
 
 struct batch {
@@ -100,13 +101,13 @@ static char *source_nvr(const char *path)
         return TAKE_PTR(nvr);
 }
 
-static void add_file(struct batch *b, const char *directory, const char *path)
+static void add_file(struct batch *b, const char *directory, const char *path, bool listed)
 {
         char *nvr = source_nvr(path);
 
         /* What has no name is a group of its own, and is refused there. */
-        *KILN_APPEND(b->files, b->n_files) = (struct file){
-                kiln_strdup(directory), nvr ? nvr : kiln_strdup(kiln_path_base(path)), kiln_strdup(path)};
+        *KILN_APPEND(b->files, b->n_files) = (struct file){kiln_strdup(directory),
+                nvr ? nvr : kiln_strdup(kiln_path_base(path)), kiln_strdup(path), listed};
 }
 
 static int add_directory(struct batch *b, const char *path, struct kiln_error *err)
@@ -123,7 +124,7 @@ static int add_directory(struct batch *b, const char *path, struct kiln_error *e
                 if (n < 5 || entry->d_name[0] == '.' || strcmp(entry->d_name + n - 4, ".rpm") != 0)
                         continue;
                 file = kiln_path_join(path, entry->d_name);
-                add_file(b, path, file);
+                add_file(b, path, file, true);
         }
         closedir(dir);
         return 0;
@@ -140,7 +141,7 @@ static int add_path(struct batch *b, const char *path, struct kiln_error *err)
         if (S_ISDIR(st.st_mode))
                 return add_directory(b, path, err);
         directory = base == path ? kiln_strdup(".") : kiln_strndup(path, (size_t)(base - path));
-        add_file(b, directory, path);
+        add_file(b, directory, path, false);
         return 0;
 }
 
@@ -151,7 +152,9 @@ static int compare_files(const void *a, const void *b)
 
         if (c == 0)
                 c = strcmp(x->nvr, y->nvr);
-        return c ? c : strcmp(x->path, y->path);
+        if (c == 0)
+                c = strcmp(x->path, y->path);
+        return c ? c : y->listed - x->listed;
 }
 
 static void make_groups(struct batch *b)
@@ -170,8 +173,9 @@ static void make_groups(struct batch *b)
                         if (g && same_directory)
                                 g->alone = false;
                         g = KILN_APPEND(b->groups, b->n_groups);
-                        *g = (struct kiln_verify_group){
-                                .directory = f->directory, .nvr = f->nvr, .alone = !same_directory};
+                        *g = (struct kiln_verify_group){.directory = f->directory,
+                                .nvr = f->nvr,
+                                .alone = !same_directory && f->listed};
                 }
                 n = kiln_strv_length(g->files);
                 g->files = kiln_realloc(g->files, n + 2, sizeof(*g->files));

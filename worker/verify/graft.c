@@ -45,7 +45,8 @@ static int copy_payload(const struct half *original, const struct half *rebuild,
         uint64_t at = 0, same = 0;
 
         for (;;) {
-                ssize_t n = kiln_fd_read_at(rebuild->fd, ours, CHUNK_BYTES, rebuild->layout.payload_offset + at);
+                ssize_t n =
+                        kiln_fd_read_at(rebuild->fd, ours, CHUNK_BYTES, rebuild->layout.payload_offset + at);
                 ssize_t m = n < 0 ? 0
                                   : kiln_fd_read_at(original->fd, theirs, CHUNK_BYTES,
                                             original->layout.payload_offset + at);
@@ -103,7 +104,7 @@ int kiln_graft(int original_fd, const char *original_name, int rebuild_fd, const
         if (r == 0)
                 r = kiln_rpm_layout_read(rebuild_fd, rebuild_name, &rebuild.layout, err);
         if (r == 0)
-                r = kiln_rpm_open(original_fd, original_name, keyring, &as_published, err);
+                r = kiln_rpm_open_published(original_fd, original_name, keyring, &as_published, err);
         if (r < 0)
                 return r;
         if (as_published->signature == KILN_RPM_UNSIGNED) {

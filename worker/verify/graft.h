@@ -22,7 +22,8 @@ void kiln_graft_clear(struct kiln_graft *g);
  * its own signature header is left out), writes that to out_fd (an empty regular file, open for reading too),
  * and has rpm verify it with `keyring` (NULL: any key is unknown). Both inputs are hostile; the rebuild's own
  * digests are not asked: whether it fits is what the graft shows. *ret is filled on success, whatever the
- * outcome. Errors: BAD_INPUT (no RPM files; the original is damaged or not signed), INFRA. */
+ * outcome. Errors: BAD_INPUT (no RPM files; the original is not signed), NOT_REPRODUCED (the original was
+ * tampered with), INFRA. */
 int kiln_graft(int original_fd, const char *original_name, int rebuild_fd, const char *rebuild_name,
         const struct kiln_keyring *keyring, int out_fd, struct kiln_graft *ret, struct kiln_error *err);
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "worker/attest/sbom.h"
-#include "worker/source/rpmlayout.h"
 #include "worker/verify/bom.h"
 #include "worker/verify/claims.h"
 #include "worker/verify/judge.h"

@@ -89,12 +89,9 @@ void judge_find_error(
 
 /* ---- packages ---------------------------------------------------------------------------------------- */
 
-/* A file that is no RPM at all cannot be read; one whose parts do not fit together was tampered with. */
 static void open_package(struct judge *j, struct judge_package *p)
 {
-        _cleanup_layout_ struct kiln_rpm_layout layout = {0};
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
-        int r;
 
         j->made[CHECK_PACKAGE] = true;
         p->fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -103,13 +100,7 @@ static void open_package(struct judge *j, struct judge_package *p)
                 judge_find_error(j, CHECK_PACKAGE, p, &err);
                 return;
         }
-        r = kiln_rpm_layout_read(p->fd, kiln_path_base(p->path), &layout, &err);
-        if (r == 0) {
-                r = kiln_rpm_open(p->fd, kiln_path_base(p->path), j->policy->keyring, &p->rpm, &err);
-                if (r < 0 && err.verdict == KILN_BAD_INPUT)
-                        err.verdict = KILN_NOT_REPRODUCED;
-        }
-        if (r < 0) {
+        if (kiln_rpm_open_published(p->fd, kiln_path_base(p->path), j->policy->keyring, &p->rpm, &err) < 0) {
                 judge_find_error(j, CHECK_PACKAGE, p, &err);
                 return;
         }

@@ -24,7 +24,7 @@ struct kiln_verify_group {
         char *directory; /* of the attestations */
         char *nvr;       /* of the source package: names the attestations */
         char **files;    /* the packages; NULL-terminated */
-        bool alone;      /* no other group in the directory: lock.json is this one's */
+        bool alone;      /* the directory was named and has no other group: lock.json is this one's */
 };
 
 /* A new reference; never NULL. What cannot be done is a finding. */

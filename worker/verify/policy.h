@@ -1,4 +1,4 @@
-/* What `kiln verify` demands: a TOML file, or the defaults. docs/attestations.md describes the file.
+/* What `kiln verify` demands: a TOML file, or the defaults. kiln-verify(1) describes the file.
  *
  * With a policy file everything that deviates from a plain build is refused unless the file allows it;
  * without one, what an attestation declares openly is accepted. */
