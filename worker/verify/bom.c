@@ -46,11 +46,6 @@ static int bad(const struct reader *r, const char *what)
                 "it is no %s document that Kiln writes: %s", r->b->format, what);
 }
 
-static const char *string_at(const json_t *object, const char *key)
-{
-        return json_string_value(json_object_get(object, key));
-}
-
 /* The element of a list of objects whose member `key` is `value`. */
 static const json_t *element(const json_t *list, const char *key, const char *value)
 {
@@ -59,7 +54,7 @@ static const json_t *element(const json_t *list, const char *key, const char *va
 
         json_array_foreach(list, i, one)
         {
-                const char *is = string_at(one, key);
+                const char *is = kiln_json_string(one, key);
 
                 if (is && strcmp(is, value) == 0)
                         return one;
@@ -120,8 +115,9 @@ static int add_file(struct reader *r, struct kiln_bom_package *p, const char *pa
         if (path[0] == '.' && path[1] == '/')
                 path++;
         f->path = kiln_strdup(path[0] == '/' ? path + 1 : path);
-        if (!take_hex(string_at(element(sums, algorithm, sha1), value), KILN_SHA1_HEX, f->sha1) ||
-                !take_hex(string_at(element(sums, algorithm, sha256), value), KILN_DIGEST_HEX, f->sha256))
+        if (!take_hex(kiln_json_string(element(sums, algorithm, sha1), value), KILN_SHA1_HEX, f->sha1) ||
+                !take_hex(kiln_json_string(element(sums, algorithm, sha256), value), KILN_DIGEST_HEX,
+                        f->sha256))
                 return bad(r, "a file has no SHA-1 and SHA-256");
         return 0;
 }
@@ -164,8 +160,8 @@ struct spdx {
 static int spdx_package(struct spdx *s, const json_t *j)
 {
         static const char comment[] = "rpm header SHA-256: %64[0-9a-f]; payload SHA-256: %64[0-9a-f]";
-        const char *id = string_at(j, "SPDXID"), *file = string_at(j, "packageFileName"),
-                   *digests = string_at(j, "comment");
+        const char *id = kiln_json_string(j, "SPDXID"), *file = kiln_json_string(j, "packageFileName"),
+                   *digests = kiln_json_string(j, "comment");
         struct kiln_bom_package *p;
 
         if (!id || json_object_get(s->indices, id) || json_object_get(s->elements, id))
@@ -176,7 +172,7 @@ static int spdx_package(struct spdx *s, const json_t *j)
         p = KILN_APPEND(s->r.b->packages, s->r.b->n_packages);
         p->file_name = kiln_strdup(file);
         p->purl = take_purl(
-                s->r.b, string_at(element(json_object_get(j, "externalRefs"), "referenceType", "purl"),
+                s->r.b, kiln_json_string(element(json_object_get(j, "externalRefs"), "referenceType", "purl"),
                                 "referenceLocator"));
         if (!p->purl || !digests || sscanf(digests, comment, p->header, p->payload) != 2)
                 return bad(
@@ -194,16 +190,17 @@ static int spdx_contains(struct spdx *s, const char *from, const char *to)
                 return bad(
                         &s->r, "CONTAINS is not about a package and a file that no other package contains");
         p = &s->r.b->packages[json_integer_value(index)];
-        rc = add_file(&s->r, p, string_at(file, "fileName"), json_object_get(file, "checksums"), "algorithm",
-                "SHA1", "SHA256", "checksumValue");
+        rc = add_file(&s->r, p, kiln_json_string(file, "fileName"), json_object_get(file, "checksums"),
+                "algorithm", "SHA1", "SHA256", "checksumValue");
         json_object_del(s->elements, to);
         return rc;
 }
 
 static int spdx_relationship(struct spdx *s, const json_t *j)
 {
-        const char *from = string_at(j, "spdxElementId"), *type = string_at(j, "relationshipType"),
-                   *to = string_at(j, "relatedSpdxElement");
+        const char *from = kiln_json_string(j, "spdxElementId"),
+                   *type = kiln_json_string(j, "relationshipType"),
+                   *to = kiln_json_string(j, "relatedSpdxElement");
         const json_t *dependency;
         int rc;
 
@@ -215,9 +212,10 @@ static int spdx_relationship(struct spdx *s, const json_t *j)
                 return 0;
         dependency = json_object_get(s->elements, from);
         rc = add_dependency(&s->r,
-                string_at(element(json_object_get(dependency, "checksums"), "algorithm", "SHA256"),
+                kiln_json_string(element(json_object_get(dependency, "checksums"), "algorithm", "SHA256"),
                         "checksumValue"),
-                string_at(element(json_object_get(dependency, "externalRefs"), "referenceType", "purl"),
+                kiln_json_string(
+                        element(json_object_get(dependency, "externalRefs"), "referenceType", "purl"),
                         "referenceLocator"));
         json_object_del(s->elements, from);
         return rc;
@@ -229,7 +227,7 @@ int kiln_bom_read_spdx(
         _cleanup_(kiln_bom_freep) struct kiln_bom *b = kiln_calloc(1, sizeof(*b));
         _cleanup_json_ json_t *indices = json_object(), *elements = json_object();
         struct spdx s = {{name, err, b}, indices, elements};
-        const char *version = string_at(document, "spdxVersion");
+        const char *version = kiln_json_string(document, "spdxVersion");
         const json_t *one;
         size_t i;
         int rc = 0;
@@ -245,7 +243,7 @@ int kiln_bom_read_spdx(
         }
         json_array_foreach(json_object_get(document, "files"), i, one)
         {
-                const char *id = string_at(one, "SPDXID");
+                const char *id = kiln_json_string(one, "SPDXID");
 
                 if (!id || json_object_get(elements, id))
                         return bad(&s.r, "a file has no SPDXID of its own");
@@ -259,7 +257,7 @@ int kiln_bom_read_spdx(
         }
         if (json_object_size(elements) > 0)
                 return bad(&s.r, "a file or package stands in no relationship");
-        rc = finish(&s.r, string_at(document, "documentNamespace"), ret);
+        rc = finish(&s.r, kiln_json_string(document, "documentNamespace"), ret);
         b = s.r.b;
         return rc;
 }
@@ -269,22 +267,22 @@ int kiln_bom_read_spdx(
 static int cyclonedx_package(struct reader *r, const json_t *j)
 {
         const json_t *properties = json_object_get(j, "properties"), *file;
-        const char *name = string_at(element(properties, "name", "kiln:rpm:file"), "value");
+        const char *name = kiln_json_string(element(properties, "name", "kiln:rpm:file"), "value");
         struct kiln_bom_package *p = KILN_APPEND(r->b->packages, r->b->n_packages);
         size_t i;
 
-        p->purl = take_purl(r->b, string_at(j, "purl"));
+        p->purl = take_purl(r->b, kiln_json_string(j, "purl"));
         if (!name || !p->purl ||
-                !take_hex(string_at(element(properties, "name", "kiln:rpm:headerSha256"), "value"),
+                !take_hex(kiln_json_string(element(properties, "name", "kiln:rpm:headerSha256"), "value"),
                         KILN_DIGEST_HEX, p->header) ||
-                !take_hex(string_at(element(properties, "name", "kiln:rpm:payloadSha256"), "value"),
+                !take_hex(kiln_json_string(element(properties, "name", "kiln:rpm:payloadSha256"), "value"),
                         KILN_DIGEST_HEX, p->payload))
                 return bad(r, "a package has no package URL of the same vendor, header and payload digest");
         p->file_name = kiln_strdup(name);
         json_array_foreach(json_object_get(j, "components"), i, file)
         {
-                int rc = add_file(r, p, string_at(file, "name"), json_object_get(file, "hashes"), "alg",
-                        "SHA-1", "SHA-256", "content");
+                int rc = add_file(r, p, kiln_json_string(file, "name"), json_object_get(file, "hashes"),
+                        "alg", "SHA-1", "SHA-256", "content");
 
                 if (rc < 0)
                         return rc;
@@ -297,7 +295,7 @@ int kiln_bom_read_cyclonedx(
 {
         _cleanup_(kiln_bom_freep) struct kiln_bom *b = kiln_calloc(1, sizeof(*b));
         struct reader r = {name, err, b};
-        const char *version = string_at(document, "specVersion");
+        const char *version = kiln_json_string(document, "specVersion");
         const json_t *one;
         size_t i;
         int rc;
@@ -313,11 +311,11 @@ int kiln_bom_read_cyclonedx(
                 const json_t *d = json_array_get(one, i);
 
                 rc = add_dependency(&r,
-                        string_at(element(json_object_get(d, "hashes"), "alg", "SHA-256"), "content"),
-                        string_at(d, "purl"));
+                        kiln_json_string(element(json_object_get(d, "hashes"), "alg", "SHA-256"), "content"),
+                        kiln_json_string(d, "purl"));
         }
         if (rc == 0)
-                rc = finish(&r, string_at(document, "serialNumber"), ret);
+                rc = finish(&r, kiln_json_string(document, "serialNumber"), ret);
         b = r.b;
         return rc;
 }

@@ -40,11 +40,6 @@ static int _printf_(3, 4) refuse(const struct reader *r, enum kiln_verdict verdi
         return kiln_error_set(r->err, verdict, 0, "reading the provenance in", r->name, "%s", cause);
 }
 
-static const char *string_at(const json_t *object, const char *key)
-{
-        return json_string_value(json_object_get(object, key));
-}
-
 /* Exactly these members. */
 static int check_members(
         const struct reader *r, const json_t *object, const char *where, const char *const *known, size_t n)
@@ -130,7 +125,7 @@ static int take_lock(struct reader *r, const char *name, const char *sha256, con
 
 static int take_repository(struct reader *r, const char *name, const char *sha256, const json_t *j)
 {
-        const char *uri = string_at(j, "uri");
+        const char *uri = kiln_json_string(j, "uri");
 
         r->located = r->located && uri;
         json_array_append_new(r->repositories,
@@ -142,8 +137,8 @@ static int take_repository(struct reader *r, const char *name, const char *sha25
 static int take_package(struct reader *r, const char *name, const char *sha256, const json_t *j)
 {
         const json_t *annotations = json_object_get(j, "annotations");
-        const char *header = string_at(json_object_get(j, "digest"), "rpmHeaderSha256"),
-                   *layer = string_at(annotations, "layer");
+        const char *header = kiln_json_string(json_object_get(j, "digest"), "rpmHeaderSha256"),
+                   *layer = kiln_json_string(annotations, "layer");
         const json_t *size = json_object_get(annotations, "sizeBytes");
         _cleanup_free_ char *upper = kiln_strdup(layer ? layer : "");
         json_t *package = json_copy((json_t *)annotations);
@@ -174,8 +169,9 @@ static int read_dependency(struct reader *r, const json_t *j)
                 {"repository", take_repository},
                 {"package", take_package},
         };
-        const char *name = string_at(j, "name"), *sha256 = string_at(json_object_get(j, "digest"), "sha256"),
-                   *kind = string_at(json_object_get(j, "annotations"), "kind");
+        const char *name = kiln_json_string(j, "name"),
+                   *sha256 = kiln_json_string(json_object_get(j, "digest"), "sha256"),
+                   *kind = kiln_json_string(json_object_get(j, "annotations"), "kind");
         struct kiln_digest digest;
 
         if (!name || !sha256 || !kind || kiln_digest_from_hex(sha256, &digest) < 0)
@@ -225,7 +221,7 @@ static int make_lock(struct reader *r, const json_t *internal, json_t *parts)
         static const char *const known[] = {"lock", "sourceDateEpoch"}, *const of_lock[] = {
                                                                                 "arch", "full", "sha256"};
         const json_t *said = json_object_get(internal, "lock");
-        const char *arch = string_at(said, "arch"), *sha256 = string_at(said, "sha256");
+        const char *arch = kiln_json_string(said, "arch"), *sha256 = kiln_json_string(said, "sha256");
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
         struct kiln_digest digest;
         int rc = check_members(r, internal, "internalParameters", known, KILN_ARRAY_SIZE(known));
@@ -284,8 +280,8 @@ static int read_dependencies(struct reader *r, const json_t *list, const json_t 
 
 static int read_run(struct reader *r, const json_t *run)
 {
-        const char *builder = string_at(json_object_get(run, "builder"), "id"),
-                   *invocation = string_at(json_object_get(run, "metadata"), "invocationId"), *profile;
+        const char *builder = kiln_json_string(json_object_get(run, "builder"), "id"),
+                   *invocation = kiln_json_string(json_object_get(run, "metadata"), "invocationId"), *profile;
         json_t *one, *policies, *digest;
         struct kiln_digest said;
         size_t i;
@@ -320,7 +316,7 @@ int kiln_claims_read(
         _cleanup_(kiln_claims_clear) struct kiln_claims c = {0};
         struct reader r = {.name = name, .err = err, .c = &c};
         const json_t *definition = json_object_get(predicate, "buildDefinition");
-        const char *type = string_at(definition, "buildType");
+        const char *type = kiln_json_string(definition, "buildType");
         int rc = check_members(&r, predicate, "the predicate", top, KILN_ARRAY_SIZE(top));
 
         if (rc == 0)

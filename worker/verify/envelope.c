@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEY_FILE_MAX 4096
 #define NAME_MAX_BYTES 255
 
 /* ---- keys -------------------------------------------------------------------------------------------- */
@@ -31,16 +30,6 @@ int kiln_verify_keys_add(
         key.name = kiln_strdup(name);
         *KILN_APPEND(k->keys, k->n) = key;
         return 0;
-}
-
-int kiln_verify_keys_load(struct kiln_verify_keys *k, const char *path, struct kiln_error *err)
-{
-        _cleanup_buf_ struct kiln_buf pem = KILN_BUF_INIT;
-        int r = kiln_file_read(AT_FDCWD, path, KEY_FILE_MAX, &pem);
-
-        if (r < 0)
-                return kiln_error_set(err, KILN_BAD_INPUT, -r, "reading the key", path, "cannot read it");
-        return kiln_verify_keys_add(k, kiln_buf_str(&pem), path, err);
 }
 
 void kiln_verify_keys_clear(struct kiln_verify_keys *k)

@@ -27,7 +27,6 @@ struct kiln_verify_keys {
  */
 int kiln_verify_keys_add(
         struct kiln_verify_keys *k, const char *pem, const char *name, struct kiln_error *err);
-int kiln_verify_keys_load(struct kiln_verify_keys *k, const char *path, struct kiln_error *err);
 void kiln_verify_keys_clear(struct kiln_verify_keys *k);
 
 struct kiln_envelope_subject {

@@ -22,14 +22,9 @@ static void summary_clear(struct summary *s)
         kiln_vsa_clear(&s->vsa);
 }
 
-static const char *string_at(const json_t *object, const char *key)
-{
-        return json_string_value(json_object_get(object, key));
-}
-
 static int show(struct kiln_signer *signer, struct summary *s, const json_t *package, struct kiln_error *err)
 {
-        const char *path = string_at(package, "file"), *hex = string_at(package, "sha256");
+        const char *path = kiln_json_string(package, "file"), *hex = kiln_json_string(package, "sha256");
         _cleanup_close_ int fd = -1;
         struct kiln_digest sha256;
 
@@ -46,7 +41,7 @@ static int show(struct kiln_signer *signer, struct summary *s, const json_t *pac
  * same bytes again is for those to say who did. */
 static const char *level_of(const struct summary *s, const json_t *result)
 {
-        const char *provenance = string_at(json_object_get(result, "checks"), "provenance");
+        const char *provenance = kiln_json_string(json_object_get(result, "checks"), "provenance");
 
         if (!s->vsa.passed)
                 return KILN_VSA_LEVEL_FAILED;
@@ -56,7 +51,8 @@ static const char *level_of(const struct summary *s, const json_t *result)
 
 static void fill(struct summary *s, const struct kiln_policy *policy, int64_t now_s, const json_t *result)
 {
-        const char *verdict = string_at(result, "verdict"), *source = string_at(result, "source");
+        const char *verdict = kiln_json_string(result, "verdict"),
+                   *source = kiln_json_string(result, "source");
         const json_t *one;
         size_t i;
 
@@ -71,7 +67,7 @@ static void fill(struct summary *s, const struct kiln_policy *policy, int64_t no
         json_array_foreach(json_object_get(result, "attestations"), i, one)
         {
                 struct kiln_vsa_input input = {0};
-                const char *hex = string_at(one, "sha256"), *file = string_at(one, "file");
+                const char *hex = kiln_json_string(one, "sha256"), *file = kiln_json_string(one, "file");
 
                 if (!hex || !file || kiln_digest_from_hex(hex, &input.sha256) < 0)
                         continue;
@@ -82,7 +78,7 @@ static void fill(struct summary *s, const struct kiln_policy *policy, int64_t no
 
 bool kiln_verify_is_judged(const json_t *result)
 {
-        enum kiln_verdict verdict = kiln_verify_verdict_of(string_at(result, "verdict"));
+        enum kiln_verdict verdict = kiln_verify_verdict_of(kiln_json_string(result, "verdict"));
 
         return json_is_true(json_object_get(result, "complete")) || verdict == KILN_NOT_REPRODUCED ||
                verdict == KILN_BAD_INPUT;

@@ -42,16 +42,11 @@ int compare_side_read(int fd, const char *name, struct compare_side *s, struct k
 
 static int read_at(const struct compare_side *s, void *data, size_t len, uint64_t at, struct kiln_error *err)
 {
-        for (size_t done = 0; done < len;) {
-                ssize_t n = pread(s->fd, (char *)data + done, len - done, (off_t)(at + done));
+        ssize_t n = kiln_fd_read_at(s->fd, data, len, at);
 
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return kiln_error_set(err, KILN_INFRA, n < 0 ? errno : EIO, "reading", s->name,
-                                n < 0 ? "cannot read the file" : "the file changes while it is read");
-                done += (size_t)n;
-        }
+        if (n < 0 || (size_t)n < len)
+                return kiln_error_set(err, KILN_INFRA, n < 0 ? (int)n : EIO, "reading", s->name,
+                        n < 0 ? "cannot read the file" : "the file changes while it is read");
         return 0;
 }
 
