@@ -155,6 +155,9 @@ mkdir sbom
 reproduce "an SBOM that keeps a file to itself" 7 '^DIFFERS +cdx.json' "${builder[@]}" sbom
 is "  dissent is about the packages it describes" '["FAILED",["good-1-1.noarch.rpm","good-1-1.src.rpm"],["cdx.json"]]' \
         "$(summary "$out" '[.predicate.verificationResult, [.subject[].name], .predicate.kiln_differences[0].tags]')"
+cp -r first cut
+truncate -s -1 cut/good-1-1.noarch.rpm
+reproduce "a package that was tampered with is no bad input" 7 'truncated' "${builder[@]}" cut/good-1-1.noarch.rpm
 
 # ---- refused before anything is built
 cp -r first bad-byte

@@ -43,7 +43,7 @@ static void attested_make(struct fixture *f, size_t i, struct attested *a, unsig
         s->name = (char *)NAME;
         memset(&s->digests.header, 1, sizeof(s->digests.header));
         memset(&s->digests.payload, digest, sizeof(s->digests.payload));
-        s->have = CONTENT_FORMS;
+        s->have = KILN_DIGESTS_CONTENT;
         f->provenance[i] = (struct kiln_envelope){.subjects = s, .n_subjects = 1};
         *a = (struct attested){.dir_fd = f->dir_fd,
                 .name = (char *)(i == 0 ? "theirs.intoto.jsonl" : "ours.intoto.jsonl"),

@@ -130,12 +130,6 @@ static int open_policy(const struct kiln_context *c, const struct verify_values 
         return 0;
 }
 
-static int open_signer(const struct kiln_context *c, const struct verify_values *o, struct kiln_signer **ret,
-        struct kiln_error *err)
-{
-        return o->signer ? kiln_signer_connect(c, o->signer, ret, err) : kiln_signer_spawn(c, NULL, ret, err);
-}
-
 /* A signer remembers the packages of one conversation, up to a limit: one conversation for each source. */
 static int write_summaries(const struct kiln_context *c, const struct verify_values *o,
         const struct kiln_policy *policy, int64_t now_s, const json_t *sources, struct kiln_error *err)
@@ -154,7 +148,7 @@ static int write_summaries(const struct kiln_context *c, const struct verify_val
                                 string_at(one, "source"));
                         continue;
                 }
-                r = open_signer(c, o, &signer, err);
+                r = kiln_signer_open(c, o->signer, &signer, err);
                 if (r == 0)
                         r = kiln_verify_summarise(signer, policy, now_s, one, &out, err);
                 if (r < 0)

@@ -22,7 +22,6 @@ enum { /* rpmtag.h: what kiln_rpm does not tell */
         TAG_DISTRIBUTION = 1010,
         TAG_PAYLOADCOMPRESSOR = 1125,
         TAG_PAYLOADFLAGS = 1126,
-        TYPE_STRING = 6,
 };
 
 static void source_clear(struct kiln_calibrated_source *s)
@@ -56,12 +55,9 @@ void kiln_calibration_free(struct kiln_calibration *k)
 
 static char *header_string(const struct kiln_rpm_layout *l, uint32_t tag)
 {
-        struct kiln_rpm_value v;
+        const char *s = kiln_rpm_value_string(l->head + l->header_offset, l->header_bytes, tag);
 
-        if (kiln_rpm_value_find(l->head + l->header_offset, l->header_bytes, tag, &v) < 0 ||
-                v.type != TYPE_STRING)
-                return kiln_strdup("");
-        return kiln_strdup((const char *)v.data);
+        return kiln_strdup(s ? s : "");
 }
 
 /* As %_binary_payload has it: "w19.zstdio". */

@@ -11,14 +11,6 @@
 
 static const char *const sbom_names[SBOMS] = {[SBOM_SPDX] = "spdx.json", [SBOM_CYCLONEDX] = "cdx.json"};
 
-static const struct kiln_envelope_subject *find_subject(const struct kiln_envelope *e, const char *name)
-{
-        for (size_t i = 0; i < e->n_subjects; i++)
-                if (strcmp(e->subjects[i].name, name) == 0)
-                        return &e->subjects[i];
-        return NULL;
-}
-
 static void append_once(char ***list, const char *s)
 {
         if (!*list)
@@ -178,7 +170,7 @@ static bool same_digest(
 static int compare_package(struct comparison *k, const struct kiln_envelope_subject *s,
         const struct original *o, struct kiln_reproduced_package *p, struct kiln_error *err)
 {
-        const struct kiln_envelope_subject *mine = find_subject(k->ours->provenance, s->name);
+        const struct kiln_envelope_subject *mine = kiln_envelope_subject_find(k->ours->provenance, s->name);
         _cleanup_close_ int rebuild = -1;
 
         p->name = kiln_strdup(s->name);
@@ -186,8 +178,8 @@ static int compare_package(struct comparison *k, const struct kiln_envelope_subj
         p->rebuilt = mine != NULL;
         if (!mine)
                 return 0;
-        p->same_header = same_digest(s, mine, HEADER_FORM);
-        p->same_payload = same_digest(s, mine, PAYLOAD_FORM);
+        p->same_header = same_digest(s, mine, KILN_DIGEST_HEADER);
+        p->same_payload = same_digest(s, mine, KILN_DIGEST_PAYLOAD);
         rebuild = openat(k->ours->dir_fd, s->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (rebuild < 0)
                 return kiln_error_set(err, KILN_INFRA, errno, DOING, s->name, "cannot open the rebuild");
@@ -213,7 +205,7 @@ static void compare_documents(
                 const char *name = ours->provenance->subjects[i].name;
                 _cleanup_free_ char *what = kiln_asprintf("extra package %s", name);
 
-                if (!find_subject(theirs->provenance, name))
+                if (!kiln_envelope_subject_find(theirs->provenance, name))
                         append_once(&ret->others, what);
         }
 }

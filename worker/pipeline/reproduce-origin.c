@@ -27,13 +27,6 @@ void attested_clear(struct attested *a)
         *a = (struct attested){.dir_fd = -1};
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-        size_t n = strlen(s), e = strlen(end);
-
-        return n > e && strcmp(s + n - e, end) == 0;
-}
-
 /* ---- finding it ---------------------------------------------------------------------------------- */
 
 static int open_dir(struct attested *a, const char *path, struct kiln_error *err)
@@ -61,7 +54,7 @@ static int find_in_dir(struct attested *a, struct kiln_error *err)
 
         while (d && (de = readdir(d)))
                 /* "@" is in the names of other people's summaries. */
-                if (ends_with(de->d_name, SUFFIX) && !strchr(de->d_name, '@') && n++ == 0)
+                if (kiln_ends_with(de->d_name, SUFFIX) && !strchr(de->d_name, '@') && n++ == 0)
                         a->name = kiln_strdup(de->d_name);
         if (d)
                 closedir(d);
@@ -78,13 +71,13 @@ static int find_beside_rpm(struct attested *a, int fd, const char *path, struct 
         _cleanup_(kiln_rpm_freep) struct kiln_rpm *rpm = NULL;
         const char *nvr;
         size_t len;
-        int r = kiln_rpm_open(fd, kiln_path_base(path), NULL, &rpm, err);
+        int r = kiln_rpm_open_published(fd, kiln_path_base(path), NULL, &rpm, err);
 
         if (r < 0)
                 return r;
         nvr = rpm->source ? rpm->nvr : rpm->source_rpm;
         len = strlen(nvr);
-        if (!rpm->source && ends_with(nvr, SRPM_SUFFIX))
+        if (!rpm->source && kiln_ends_with(nvr, SRPM_SUFFIX))
                 len -= strlen(SRPM_SUFFIX);
         if (strchr(nvr, '/') || *nvr == '.')
                 return kiln_error_set(
@@ -184,7 +177,7 @@ int attested_open(const char *path, const struct kiln_verify_keys *keys, struct 
                 r = open_dir(a, path, err);
                 if (r == 0)
                         r = find_in_dir(a, err);
-        } else if (ends_with(path, ".rpm")) {
+        } else if (kiln_ends_with(path, ".rpm")) {
                 r = open_parent(a, path, err);
                 if (r == 0)
                         r = find_beside_rpm(a, fd, path, err);
@@ -194,7 +187,7 @@ int attested_open(const char *path, const struct kiln_verify_keys *keys, struct 
         }
         if (r == 0)
                 r = attested_read(a, keys, err);
-        if (r == 0 && ends_with(path, ".rpm"))
+        if (r == 0 && kiln_ends_with(path, ".rpm"))
                 *ret_given = TAKE_FD(fd);
         return r;
 }
@@ -212,15 +205,10 @@ static int original_digests(int fd, const char *name, const struct kiln_keyring 
         struct kiln_rpm_digests *ret, enum kiln_rpm_signature *ret_signature, struct kiln_error *err)
 {
         _cleanup_(kiln_rpm_freep) struct kiln_rpm *rpm = NULL;
-        int r = kiln_rpm_open(fd, name, keyring, &rpm, err);
+        int r = kiln_rpm_open_published(fd, name, keyring, &rpm, err);
 
-        if (r < 0) {
-                /* Somebody damaged what the provenance is about: that is a finding, not the user's mistake.
-                 */
-                if (err->verdict == KILN_BAD_INPUT)
-                        err->verdict = KILN_NOT_REPRODUCED;
+        if (r < 0)
                 return r;
-        }
         if (kiln_digest_from_hex(rpm->header_sha256, &ret->header) < 0 ||
                 kiln_digest_from_hex(rpm->payload_sha256, &ret->payload) < 0)
                 return kiln_error_set(
@@ -249,7 +237,7 @@ static int take_given(struct attested *a, int given, const char *path, const str
         if (r < 0)
                 return r;
         for (size_t i = 0; i < e->n_subjects; i++) {
-                if (!kiln_envelope_subject_matches(&e->subjects[i], &d, ~(unsigned)CONTENT_FORMS))
+                if (!kiln_envelope_subject_matches(&e->subjects[i], &d, ~(unsigned)KILN_DIGESTS_CONTENT))
                         continue;
                 originals[i].signature = signature;
                 originals[i].fd = fcntl(given, F_DUPFD_CLOEXEC, 3);
@@ -282,7 +270,7 @@ static int take_beside(struct attested *a, const struct kiln_envelope_subject *s
         r = original_digests(fd, s->name, keyring, &d, &o->signature, err);
         if (r < 0)
                 return r;
-        if (!kiln_envelope_subject_matches(s, &d, ~(unsigned)CONTENT_FORMS))
+        if (!kiln_envelope_subject_matches(s, &d, ~(unsigned)KILN_DIGESTS_CONTENT))
                 return not_the_original(a, s->name, err);
         o->fd = TAKE_FD(fd);
         return 0;

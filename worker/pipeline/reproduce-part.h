@@ -7,14 +7,6 @@
 #include "worker/verify/bom.h"
 #include "worker/verify/claims.h"
 
-/* Indices of kiln_subject_digests, as bits of kiln_envelope_subject.have: what another signature does not
- * change. */
-enum {
-        HEADER_FORM = 1U << 2,
-        PAYLOAD_FORM = 1U << 3,
-        CONTENT_FORMS = HEADER_FORM | PAYLOAD_FORM,
-};
-
 enum sbom { SBOM_SPDX, SBOM_CYCLONEDX, SBOMS };
 
 /* A file of attestations, every signature in it checked: ours or theirs. */

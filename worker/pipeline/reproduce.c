@@ -50,7 +50,7 @@ static int find_nvr(const struct attested *a, char **ret, struct kiln_error *err
                 const char *name = e->subjects[i].name;
                 size_t n = strlen(name), s = strlen(SRPM_SUFFIX);
 
-                if ((e->subjects[i].have & CONTENT_FORMS) != CONTENT_FORMS)
+                if ((e->subjects[i].have & KILN_DIGESTS_CONTENT) != KILN_DIGESTS_CONTENT)
                         return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", a->name,
                                 "it does not tell the header and payload digests of %s", name);
                 if (n <= s || strcmp(name + n - s, SRPM_SUFFIX) != 0)
