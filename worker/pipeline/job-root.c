@@ -13,8 +13,11 @@
 static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_error *err)
 {
         const Kiln__V1__Build *b = j->request->build;
+        _cleanup_(kiln_lock_freep) struct kiln_lock *lock = NULL;
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
         struct kiln_message_error merr;
+        struct kiln_digest d, canonical;
+        int r;
 
         if (b->pinned_case == KILN__V1__BUILD__PINNED__NOT_SET) {
                 *ret = kiln_lock_copy(j->solved);
@@ -27,7 +30,6 @@ static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_e
                         return job_request_error(err, &merr);
                 kiln_buf_puts(&text, json);
         } else {
-                struct kiln_digest d;
                 _cleanup_close_ int fd = -1;
 
                 if (kiln_digest_from_hex(b->lock_digest, &d) < 0 ||
@@ -38,7 +40,15 @@ static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_e
                         return kiln_error_set(
                                 err, KILN_INFRA, EIO, "reading the lock", b->lock_digest, "the store");
         }
-        return kiln_lock_parse(kiln_buf_str(&text), text.len, "the request's lock", ret, err);
+        r = kiln_lock_parse(kiln_buf_str(&text), text.len, "the request's lock", &lock, err);
+        if (r < 0)
+                return r;
+        canonical = kiln_lock_digest(lock);
+        if (b->pinned_case == KILN__V1__BUILD__PINNED_LOCK_DIGEST && !kiln_digest_equal(&canonical, &d))
+                return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the lock", b->lock_digest,
+                        "it is not in canonical form, so that the lock of the build would have another digest");
+        *ret = TAKE_PTR(lock);
+        return 0;
 }
 
 /* A lock of another toolchain would be built with this one's macros: neither's packages. */
