@@ -331,8 +331,14 @@ static void test_malformed_requirements(void **state)
 {
         enum { DEEP = 200000 }; /* far more than a parser's stack can take */
         _cleanup_free_ char *deep = kiln_calloc(DEEP + 1, 1);
-        const char *const bad[] = {
-                "foo >=", "foo >= 1 2", "foo 1", "(foo", "(foo and)", "foo =! 1", "foo <> 1", ">= 1", deep};
+        _cleanup_buf_ struct kiln_buf chain = KILN_BUF_INIT;
+
+        kiln_buf_puts(&chain, " (foo");
+        for (int i = 0; i < DEEP; i++)
+                kiln_buf_puts(&chain, " or foo");
+        kiln_buf_puts(&chain, ")");
+        const char *const bad[] = {"foo >=", "foo >= 1 2", "foo 1", "(foo", "(foo and)", "foo =! 1",
+                "foo <> 1", ">= 1", deep, chain.data};
 
         memset(deep, '(', DEEP);
         for (size_t i = 0; i < KILN_ARRAY_SIZE(bad); i++) {
@@ -345,6 +351,54 @@ static void test_malformed_requirements(void **state)
                 solve(f, &t, bad[i], "", &a);
                 if (a.lock || a.err.verdict != KILN_BAD_INPUT)
                         fail_msg("accepted: %s", bad[i]);
+                answer_clear(&a);
+        }
+}
+
+/* What libsolv would multiply out without a bound: 2^27 clauses, or all combinations of packages that meet a
+ * condition. Long ones that stay small are no fault. */
+#define PAIRS                                                                                                \
+        "((make and p1) or (make and p2) or (make and p3) or (make and p4) or (make and p5) or (make and "   \
+        "p6) or (make and p7) or (make and p8) or (make and p9) or (make and p10) or (make and p11) or "     \
+        "(make and p12) or (make and p13) or (make and p14) or (make and p15) or (make and p16) or (make "   \
+        "and p17) or (make and p18) or (make and p19) or (make and p20) or (make and p21) or (make and "     \
+        "p22) or (make and p23) or (make and p24) or (make and p25) or (make and p26) or (make and p27))"
+
+static void test_rich_dependencies_are_bounded(void **state)
+{
+        const struct {
+                const char *more, *requires, *subject;
+                enum kiln_verdict verdict;
+        } bad[] = {
+                {"", PAIRS, "hello-1-1", KILN_BAD_INPUT},
+                {"", "(a if (any and one and any >= 0))", "hello-1-1", KILN_BAD_INPUT},
+                {"", "(a if (any and (a unless (one or any)) and one))", "hello-1-1", KILN_BAD_INPUT},
+                {"=Pkg: user 1-1 x86_64\n=Req: " PAIRS "\n", "make", "user", KILN_INFRA},
+                {"=Pkg: user 1-1 x86_64\n=Con: (any and (one and any >= 0))\n", "make", "user", KILN_INFRA},
+        };
+        _cleanup_buf_ struct kiln_buf repo = KILN_BUF_INIT, any = KILN_BUF_INIT;
+
+        kiln_buf_puts(&any, "(make");
+        for (int i = 0; i < 100; i++)
+                kiln_buf_puts(&any, " or any");
+        kiln_buf_puts(&any, ")");
+        kiln_buf_puts(&repo, "=Pkg: a 1-1 x86_64\n");
+        for (int i = 0; i < 300; i++)
+                kiln_buf_printf(&repo, "=Pkg: p%d 1-1 x86_64\n=Prv: any\n=Prv: one\n", i);
+        check(*state, repo.data, any.data, "", "");
+        check(*state, repo.data, "(a unless (any and one))", "", "a-1-1.x86_64");
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(bad); i++) {
+                _cleanup_target_ struct target t;
+                _cleanup_free_ char *text = kiln_asprintf("%s%s%s", CORE, repo.data, bad[i].more);
+                struct answer a;
+
+                target_init(&t, *state, 1, "make");
+                repo_write_text(t.dirs[0], text);
+                solve(*state, &t, bad[i].requires, "", &a);
+                if (!strstr(a.text, "multiplied out"))
+                        fail_msg("%zu: %s", i, a.text);
+                assert_int_equal(a.err.verdict, bad[i].verdict);
+                assert_string_equal(a.err.subject, bad[i].subject);
                 answer_clear(&a);
         }
 }
@@ -445,6 +499,7 @@ int main(void)
                 T(test_architectures),
                 T(test_weak_dependencies_are_off),
                 T(test_rich_dependencies),
+                T(test_rich_dependencies_are_bounded),
                 T(test_file_dependencies),
                 T(test_filelists_only_when_needed),
                 T(test_build_conflicts),

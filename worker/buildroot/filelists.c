@@ -140,6 +140,8 @@ int pool_load_filelists(struct kiln_pool *p, struct kiln_error *err)
         free(f.known);
         map_free(&f.wanted);
         pool_index(p);
+        if (rc == 0)
+                rc = rich_check(p, err);
         p->has_filelists = rc == 0;
         return rc;
 }

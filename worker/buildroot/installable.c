@@ -137,7 +137,8 @@ int kiln_pool_installable(struct kiln_pool *p, const int *rpm_fds, const char *c
         }
         if (rc == 0) {
                 pool_index(p);
-                if (!p->has_filelists && lacks_files(p, &ids))
+                rc = rich_check(p, err);
+                if (rc == 0 && !p->has_filelists && lacks_files(p, &ids))
                         rc = pool_load_filelists(p, err);
         }
         for (int i = 0; rc == 0 && i < ids.count; i++)

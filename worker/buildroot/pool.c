@@ -136,6 +136,9 @@ int kiln_pool_open(const struct kiln_context *c, struct kiln_store *s, const str
         p->virtual = repo_create(p->pool, "kiln");
         set_excludes(p);
         pool_index(p);
+        rc = rich_check(p, err);
+        if (rc < 0)
+                return rc;
         *ret = TAKE_PTR(p);
         return 0;
 }
@@ -205,6 +208,7 @@ Id pool_virtual_new(struct kiln_pool *p, const char *name, const char *const *re
 {
         Id id = repo_add_solvable(p->virtual);
         Solvable *s = pool_id2solvable(p->pool, id);
+        double cost = 0;
 
         s->name = pool_str2id(p->pool, name, 1);
         s->arch = ARCH_NOARCH;
@@ -230,6 +234,10 @@ Id pool_virtual_new(struct kiln_pool *p, const char *name, const char *const *re
                         else
                                 s->dep_requires = repo_addid(p->virtual, s->dep_requires, dep);
                 }
+        }
+        if (rich_add(p, id, &cost, err) < 0) {
+                pool_virtual_free(p, id);
+                return 0;
         }
         return id;
 }

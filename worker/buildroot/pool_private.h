@@ -1,4 +1,4 @@
-/* What pool.c, solve.c, explain.c and installable.c share. Not for other rooms. */
+/* What pool.c, rich.c, solve.c, explain.c and installable.c share. Not for other rooms. */
 #pragma once
 
 #include "worker/buildroot/metadata.h"
@@ -41,8 +41,12 @@ Id pool_virtual_new(struct kiln_pool *p, const char *name, const char *const *re
         const char *const *conflicts, struct kiln_error *err);
 void pool_virtual_free(struct kiln_pool *p, Id id);
 
-/* After the packages' Provides changed. */
+/* After the packages' Provides changed; then their rich dependencies may cost more, too. */
 void pool_index(struct kiln_pool *p);
+
+/* Adds what the solver needs for the rich dependencies of a package to *sum; -E2BIG when that is too much. */
+int rich_add(const struct kiln_pool *p, Id id, double *sum, struct kiln_error *err);
+int rich_check(const struct kiln_pool *p, struct kiln_error *err); /* of all packages */
 
 /* Searches the filelists for every file somebody depends on and nobody provides so far. */
 int pool_load_filelists(struct kiln_pool *p, struct kiln_error *err);

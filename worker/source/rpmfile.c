@@ -41,10 +41,13 @@ static char **header_strings(Header h, rpmTagVal tag)
 
 bool kiln_dependency_is_shallow(const char *name)
 {
-        unsigned depth = 0;
+        bool rich = name[strspn(name, " \t")] == '(';
+        unsigned depth = 0, blanks = 0;
 
         for (; *name; name++) {
                 if (*name == '(' && ++depth > KILN_DEPENDENCY_DEPTH_MAX)
+                        return false;
+                if (rich && *name == ' ' && ++blanks > KILN_DEPENDENCY_BLANKS_MAX)
                         return false;
                 if (*name == ')' && depth > 0)
                         depth--;
@@ -238,7 +241,8 @@ static const char *header_read(Header h, struct kiln_rpm *r)
                         &r->conflicts, &r->n_conflicts) < 0 ||
                 dependencies_read(h, RPMTAG_OBSOLETENAME, RPMTAG_OBSOLETEVERSION, RPMTAG_OBSOLETEFLAGS,
                         &r->obsoletes, &r->n_obsoletes) < 0)
-                return "its dependency lists do not fit together, or one is nested too deeply";
+                return "its dependency lists do not fit together, or one is nested too deeply or chained too "
+                       "long";
         if (files_read(h, r) < 0)
                 return "its file list does not fit together";
         return NULL;

@@ -41,9 +41,11 @@ struct kiln_rpm_file {
         uint32_t flags; /* RPMFILE_* (config 1, doc 2, ghost 64, license 128, …) */
 };
 
-/* Rich dependencies, "(a if (b or c))", are parsed by recursion in librpm and libsolv: what is nested more
- * deeply than this is nobody's package. */
+/* Rich dependencies, "(a if (b or c))", are parsed by recursion in librpm and libsolv, for each parenthesis
+ * and for each operator of a chain, which has a blank behind it: what has more of either is nobody's package.
+ */
 #define KILN_DEPENDENCY_DEPTH_MAX 100
+#define KILN_DEPENDENCY_BLANKS_MAX 1000
 bool kiln_dependency_is_shallow(const char *name);
 
 struct kiln_rpm_dependency {
