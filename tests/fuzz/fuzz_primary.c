@@ -18,16 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         _cleanup_buf_ struct kiln_buf canonical = KILN_BUF_INIT;
         size_t left_out;
         _cleanup_close_ int fd = memfd_create("fuzz", MFD_CLOEXEC);
-        FILE *f = NULL;
         Pool *pool;
         Solvable *s;
         Repo *repo;
         Id p;
 
-        if (fd < 0 || kiln_fd_write(fd, data, size) < 0 || lseek(fd, 0, SEEK_SET) != 0 ||
-                solvcache_open_bounded(fd, "primary.xml", 0, &f, "fuzz", &err) < 0)
+        if (fd < 0 || kiln_fd_write(fd, data, size) < 0)
                 return 0;
-        if (solvcache_convert(f, "fuzz", &canonical, &left_out, &err) == 0) {
+        if (solvcache_convert(fd, "primary.xml", 0, "fuzz", &canonical, &left_out, &err) == 0) {
                 pool = pool_create();
                 pool_setdisttype(pool, DISTTYPE_RPM);
                 repo = repo_create(pool, "fuzz");
@@ -44,6 +42,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 pool_createwhatprovides(pool);
                 pool_free(pool);
         }
-        fclose(f);
         return 0;
 }

@@ -3,8 +3,10 @@
 #include "tests/unit/rpmmake.h"
 
 #include "worker/buildroot/repomd.h"
+#include "worker/buildroot/solvcache.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #define PACKAGES                                                                                             \
         "=Pkg: rpm 4.20-1 x86_64\n=Pkg: make 4.4-1 x86_64\n=Pkg: foo 1-1 x86_64\n=Fil: /usr/bin/foo\n=Xfl: " \
@@ -89,6 +91,77 @@ static void test_changed_primary(void **state)
         change_file(t.dirs[0], "primary.xml", "<!-- more -->");
         assert_int_equal(solve(f, &t, "foo", &text), KILN_INFRA);
         assert_non_null(strstr(text, "primary metadata of repository one"));
+}
+
+/* What is wrong with this primary; NULL: nothing. */
+static char *convert(const struct kiln_buf *xml)
+{
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
+        _cleanup_close_ int fd = memfd_create("primary", MFD_CLOEXEC);
+        size_t left_out;
+
+        assert_true(fd >= 0);
+        assert_int_equal(kiln_fd_write(fd, xml->data, xml->len), 0);
+        if (solvcache_convert(fd, "primary.xml", 0, "one", &out, &left_out, &err) == 0)
+                return NULL;
+        assert_int_equal(err.verdict, KILN_INFRA);
+        return kiln_error_format(&err);
+}
+
+/* What libsolv's parser would follow by recursion or keep in memory, in whatever disguise. */
+static void test_primary_is_looked_at(void **state)
+{
+        static const char declaration[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+        static const struct {
+                const char *before, *repeated;
+                int n;
+                const char *after, *says; /* NULL: nothing */
+        } cases[] = {
+                {declaration, "<package/>", 100, "", NULL},
+                {"", "", 0, "", NULL},
+                {"<?xml version='1.0'?>", "<e name=\"(a or b)\"/>", 100, "", NULL},
+                {declaration, "text", 250000, "", NULL},
+                {declaration, "text", 300000, "", "larger"},
+                {"<e name=\"(a", " or a", 1001, ")\"/>", "chained"},
+                {"<e name=\"", "(", 101, "\"/>", "nested"},
+                {"<e name=\"", "&#40;", 101, "\"/>", "nested"},
+                {"<e name=\"", "&#x0028;", 101, "\"/>", "nested"},
+                {"<e name=\"&#40;a", "&#32;or&#x20;a", 501, ")\"/>", "chained"},
+                {"<p:e\n x:name\n='", "(", 101, "'/>", "nested"},
+                {"<!-- ", "<", 2, "-->", "larger"},
+                {"<![CDATA[", "<", 2, "]]>", "larger"},
+                {"<?pi ", "<", 2, "?>", "larger"},
+                {"<!DOCTYPE m [<!ENTITY e \"((((\">]>", "", 0, "", "larger"},
+                {"<?xml version='1.0' encoding='ISO-8859-1'?>", "", 0, "", "encoding"},
+                {declaration, "<package\n/>", 1000001, "", "more packages"},
+                {declaration, "<package>", 20, "", "primary"},
+        };
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
+                _cleanup_buf_ struct kiln_buf xml = KILN_BUF_INIT;
+                bool declared = strncmp(cases[i].before, "<?xml", 5) == 0;
+                _cleanup_free_ char *text = NULL;
+
+                kiln_buf_printf(&xml, declared ? "%s<metadata>" : "<metadata>%s", cases[i].before);
+                for (int k = 0; k < cases[i].n; k++)
+                        kiln_buf_puts(&xml, cases[i].repeated);
+                kiln_buf_printf(&xml, "%s</metadata>", cases[i].after);
+                text = convert(&xml);
+                if (!text != !cases[i].says || (text && !strstr(text, cases[i].says)))
+                        fail_msg("%zu: %s", i, text ? text : "taken");
+        }
+        /* Before anything else: a declaration that goes on, and other encodings than the one declared. */
+        static const char *const first[] = {"<?xml <a> ?>", "<?pi <a> <b> ?>", "\xfe\xff", "<\0m\0>\0"};
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(first); i++) {
+                _cleanup_buf_ struct kiln_buf xml = KILN_BUF_INIT;
+                _cleanup_free_ char *text = NULL;
+
+                kiln_buf_append(&xml, first[i], i == 3 ? 6 : strlen(first[i]));
+                kiln_buf_puts(&xml, "<metadata/>");
+                text = convert(&xml);
+                assert_non_null(text);
+        }
 }
 
 /* The .solv file is used (primary is not asked for again) and, when damaged in any place, made anew. */
@@ -356,6 +429,7 @@ int main(void)
                 T(test_compressions),
                 T(test_bounded_decompression),
                 T(test_changed_primary),
+                T(test_primary_is_looked_at),
                 T(test_solv_cache),
                 T(test_repomd_signature),
                 T(test_metalink),

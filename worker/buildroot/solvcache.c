@@ -7,6 +7,8 @@
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/lock.h"
+#include "worker/buildroot/xml.h"
+#include "worker/source/rpmfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +28,6 @@
 #define OPEN_BYTES_MAX (UINT64_C(8) << 30)
 #define PACKAGES_MAX 1000000
 #define TOKEN_BYTES_MAX (1 << 20) /* of one tag, or of the text between two */
-/* Open at once in one of those: rich dependencies are parsed by recursion, descriptions just have some. */
-#define XML_PARENTHESES_MAX 1000
 
 /* ---- bounded decompression */
 
@@ -35,33 +35,33 @@ struct bounded {
         FILE *inner;
         uint64_t left;
         /* of the XML so far */
+        uint64_t at;
         size_t token_bytes;
-        unsigned depth, matched, packages;
+        char before;
+        bool in_declaration;
 };
 
-/* What expat and libsolv would keep in memory or follow by recursion: false when it is more than any
- * repository has. */
+/* What expat would keep in memory: false when it is more than any repository has. Comments, CDATA and
+ * processing instructions are one token and may hold any number of '<'. No repository has them; the
+ * declaration, which is read like an instruction, is taken at the very beginning. */
 static bool bounded_look(struct bounded *b, const char *data, size_t n)
 {
-        static const char package[] = "<package ";
-
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n; i++, b->at++) {
                 char c = data[i];
 
-                b->matched = c == package[b->matched] ? b->matched + 1 : c == '<';
-                if (b->matched == sizeof(package) - 1) {
-                        b->matched = 0;
-                        if (++b->packages > PACKAGES_MAX)
-                                return false;
-                }
+                if (c == '?' && b->at == 1)
+                        b->in_declaration = true;
+                else if (b->before == '<' && (c == '!' || c == '?'))
+                        return false;
+                if (b->before == '?' && c == '>')
+                        b->in_declaration = false;
+                if (c == '<' && b->in_declaration)
+                        return false;
                 if (c == '<')
-                        b->token_bytes = b->depth = 0;
+                        b->token_bytes = 0;
                 else if (++b->token_bytes > TOKEN_BYTES_MAX)
                         return false;
-                if (c == '(' && ++b->depth > XML_PARENTHESES_MAX)
-                        return false;
-                if (c == ')' && b->depth > 0)
-                        b->depth--;
+                b->before = c;
         }
         return true;
 }
@@ -331,21 +331,90 @@ static void cache_format(Repo *repo, struct kiln_buf *out)
         free(bytes);
 }
 
-int solvcache_convert(
-        FILE *primary, const char *id, struct kiln_buf *out, size_t *ret_left_out, struct kiln_error *err)
+/* ---- primary */
+
+struct look {
+        size_t packages;
+};
+
+static void look_at_start(struct xml *x, const char *name, const char **attributes)
+{
+        struct look *l = x->ctx;
+
+        if (strcmp(name, "package") == 0 && ++l->packages > PACKAGES_MAX)
+                xml_stop(x, "it has more packages than any repository");
+        for (; *attributes; attributes += 2)
+                if (attributes[1][0] == '(' && !kiln_dependency_is_shallow(attributes[1]))
+                        xml_stop(x, "a dependency is nested too deeply or chained too long");
+}
+
+static void look_at_declaration(
+        void *userdata, const XML_Char *version, const XML_Char *encoding, int standalone)
+{
+        if (encoding && strcasecmp(encoding, "UTF-8") != 0)
+                xml_stop(userdata, "its encoding is not UTF-8");
+}
+
+/* Whether libsolv may read it. Looks at all of it before libsolv sees any: its parser can be some bytes ahead
+ * of another one that is given the same pieces. NULL, or what is wrong. */
+static const char *primary_look(FILE *primary)
+{
+        enum { CHUNK = 1 << 16 };
+        _cleanup_free_ char *chunk = kiln_malloc(CHUNK);
+        struct look look = {0};
+        struct xml x = {.start = look_at_start, .ctx = &look};
+        const char *bad = NULL;
+        size_t n;
+
+        xml_init(&x);
+        XML_SetCharacterDataHandler(x.parser, NULL);
+        XML_SetXmlDeclHandler(x.parser, look_at_declaration);
+        do {
+                n = fread(chunk, 1, CHUNK, primary);
+                if (ferror(primary))
+                        bad = "larger than it may be, or damaged";
+                else if (!xml_feed(&x, chunk, n, n < CHUNK))
+                        bad = x.bad;
+        } while (!bad && n == CHUNK);
+        xml_clear(&x);
+        return bad;
+}
+
+static const char *primary_read(FILE *primary, Repo *repo)
+{
+        if (repo_add_rpmmd(repo, primary, NULL, 0) != 0)
+                return pool_errstr(repo->pool);
+        return ferror(primary) ? "larger than it may be, or damaged" : NULL;
+}
+
+int solvcache_convert(int fd, const char *name, uint64_t max, const char *id, struct kiln_buf *out,
+        size_t *ret_left_out, struct kiln_error *err)
 {
         Pool *parsed = pool_create(), *canonical;
+        const char *bad = NULL;
         Repo *repo, *sorted;
-        int rc;
+        int rc = 0;
 
         pool_setdisttype(parsed, DISTTYPE_RPM);
         repo = repo_create(parsed, id);
-        rc = repo_add_rpmmd(repo, primary, NULL, 0);
-        if (rc != 0 || ferror(primary) || repo->nsolvables > PACKAGES_MAX) {
-                kiln_error_set(err, KILN_INFRA, 0, "reading the primary metadata of repository", id, "%s",
-                        rc != 0 ? pool_errstr(parsed) : "larger than it may be, or damaged");
+        for (int pass = 0; rc == 0 && !bad && pass < 2; pass++) {
+                FILE *f = NULL;
+
+                if (lseek(fd, 0, SEEK_SET) < 0)
+                        rc = kiln_error_set(err, KILN_INFRA, errno, "reading", id, "primary");
+                else
+                        rc = solvcache_open_bounded(fd, name, max, &f, id, err);
+                if (rc < 0)
+                        break;
+                bad = pass == 0 ? primary_look(f) : primary_read(f, repo);
+                fclose(f);
+        }
+        if (bad)
+                rc = kiln_error_set(
+                        err, KILN_INFRA, 0, "reading the primary metadata of repository", id, "%s", bad);
+        if (rc < 0) {
                 pool_free(parsed);
-                return -EBADMSG;
+                return bad ? -EBADMSG : rc;
         }
         canonical = copy_canonical(repo, &sorted, ret_left_out);
         pool_free(parsed);
@@ -361,17 +430,12 @@ static int cache_make(const struct kiln_context *c, struct kiln_store *s, const 
         _cleanup_close_ int fd = -1;
         size_t left_out = 0;
         uint64_t max = m->repomd.primary.open_size_bytes;
-        FILE *f = NULL;
         int rc = metadata_fetch(m, s, &m->repomd.primary, "primary", &fd, err);
 
         max = max && max < PRIMARY_BYTES_MAX ? max : PRIMARY_BYTES_MAX;
         if (rc == 0)
-                rc = solvcache_open_bounded(
-                        fd, kiln_path_base(m->repomd.primary.location), max, &f, m->repository->id, err);
-        if (rc < 0)
-                return rc;
-        rc = solvcache_convert(f, m->repository->id, out, &left_out, err);
-        fclose(f);
+                rc = solvcache_convert(fd, kiln_path_base(m->repomd.primary.location), max, m->repository->id,
+                        out, &left_out, err);
         if (rc == 0 && left_out > 0)
                 kiln_sink_warning(&c->sink,
                         "repository %s: %zu packages left out (no SHA-256, or an unusable name or location)",

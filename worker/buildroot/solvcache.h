@@ -18,10 +18,10 @@ int solvcache_load(const struct kiln_context *c, struct kiln_store *s, const str
 int solvcache_open_bounded(
         int fd, const char *name, uint64_t max, FILE **ret, const char *subject, struct kiln_error *err);
 
-/* The two halves of it, also for the fuzzer. Appends to *out what a cache file holds; *ret_left_out: packages that
- * cannot be used. */
-int solvcache_convert(
-        FILE *primary, const char *id, struct kiln_buf *out, size_t *ret_left_out, struct kiln_error *err);
+/* The two halves of it, also for the fuzzer. Reads primary from fd, twice (name and max as above), and
+ * appends to *out what a cache file holds; *ret_left_out: packages that cannot be used. */
+int solvcache_convert(int fd, const char *name, uint64_t max, const char *id, struct kiln_buf *out,
+        size_t *ret_left_out, struct kiln_error *err);
 
 /* Adds the packages of a cache file's bytes, which are checked. 0, or 1 when they are not good. */
 int solvcache_parse(const struct kiln_buf *bytes, Repo *repo);
