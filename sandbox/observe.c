@@ -38,7 +38,7 @@ static int watch_tree(struct setup *u, int inotify_fd, const char *top, FILE *li
 
         if (!walk || stat(top, &st) < 0)
                 return step_fail(&u->err, "watch files", errno, "cannot walk %s", top);
-        while ((e = fts_read(walk)) != NULL) {
+        while (errno = 0, (e = fts_read(walk)) != NULL) {
                 int wd;
 
                 if (e->fts_info != FTS_D)
@@ -53,6 +53,8 @@ static int watch_tree(struct setup *u, int inotify_fd, const char *top, FILE *li
                         return wd;
                 fprintf(list, "%d %s%c", wd, strcmp(e->fts_path, "/") == 0 ? "" : e->fts_path, '\0');
         }
+        if (errno != 0)
+                return step_fail(&u->err, "watch files", errno, "cannot walk %s", top);
         return 0;
 }
 
@@ -64,8 +66,7 @@ int observe_start(struct setup *u)
 
         if (!u->s->observe)
                 return 0;
-        _fd_ int inotify_fd =
-                TRY(u->hook, &u->err, "watch files", inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+        _fd_ int inotify_fd = TRY(u->hook, &u->err, "watch files", inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
         if (inotify_fd < 0)
                 return inotify_fd;
         _fd_ int list_fd = TRY(u->hook, &u->err, "watch files", memfd_create("watches", MFD_CLOEXEC));
@@ -147,8 +148,7 @@ static void event_pass(struct observation *o, const struct kiln_sandbox *s, cons
 
         if (e->mask & IN_Q_OVERFLOW)
                 o->lost = true;
-        if (e->len == 0 || e->mask & IN_ISDIR || e->wd < 0 || (size_t)e->wd >= o->n_paths ||
-                !o->paths[e->wd])
+        if (e->len == 0 || e->mask & IN_ISDIR || e->wd < 0 || (size_t)e->wd >= o->n_paths || !o->paths[e->wd])
                 return;
         if (snprintf(path, sizeof path, "%s/%s", o->paths[e->wd], e->name) < (int)sizeof path)
                 s->opened(s->opened_ctx, path);
