@@ -205,7 +205,9 @@ static void test_arguments(void **state)
                                                  flag == CLONE_NEWNET;
 
                                 assert_int_equal(call(p, SYS_clone, high | flag, 0, 0),
-                                        namespace && !check ? NOTIFY : ALLOW);
+                                        flag == CLONE_UNTRACED ? ERR(EPERM)
+                                        : namespace && !check  ? NOTIFY
+                                                               : ALLOW);
                                 assert_int_equal(call(p, SYS_unshare, high | flag, 0, 0),
                                         (namespace || flag == CLONE_NEWTIME) && !check ? NOTIFY : ALLOW);
                                 assert_int_equal(call(p, SYS_personality, high | flag, 0, 0),
