@@ -78,10 +78,10 @@ static void test_killed(void **state)
         close(fds[0]);
 }
 
-/* Between the directory and its lease: dead only when nobody can be in there. */
+/* Between the directory, its lease and the lease's lock: dead only when nobody can be in there. */
 static void test_between(void **state)
 {
-        _cleanup_close_ int gate = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int gate = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lease = -1;
         int found = 0;
 
         assert_int_equal(mkdirat(parent_fd, "between", 0700), 0);
@@ -90,6 +90,17 @@ static void test_between(void **state)
         assert_int_equal(flock(gate, LOCK_UN), 0);
         assert_true(kiln_lease_is_dead(parent_fd, "between", &found));
         assert_int_equal(found, -1);
+        lease = openat(parent_fd, "between/lease", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(lease >= 0);
+        assert_int_equal(flock(gate, LOCK_SH), 0);
+        assert_false(kiln_lease_is_dead(parent_fd, "between", &found));
+        assert_int_equal(found, -1);
+        /* Its maker can take it: nobody had it in the meantime. */
+        assert_int_equal(flock(lease, LOCK_EX | LOCK_NB), 0);
+        close(TAKE_FD(lease));
+        assert_int_equal(flock(gate, LOCK_UN), 0);
+        assert_true(kiln_lease_is_dead(parent_fd, "between", &found));
+        close(found);
         /* And the gate is open again. */
         assert_int_equal(flock(gate, LOCK_EX | LOCK_NB), 0);
 }

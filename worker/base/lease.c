@@ -1,6 +1,6 @@
-/* A directory and its lease cannot be made in one step. The parent directory's own lock is held shared
- * between the two; whoever gets it exclusively knows that a directory without a lease was left by a kill in
- * between (or by one in the middle of a removal) and will never get one. */
+/* A directory, its lease and the lease's lock cannot be made in one step. The parent directory's own lock is
+ * held shared meanwhile; whoever gets it exclusively knows that a directory without a lease, or with one that
+ * nobody holds, was left by a kill (or by one in the middle of a removal) and will never get an owner. */
 #include "worker/base/lease.h"
 
 #include "worker/base/file.h"
@@ -47,17 +47,14 @@ int kiln_lease_make(int parent_fd, const char *prefix, char **ret_name, int *ret
 bool kiln_lease_is_dead(int parent_fd, const char *name, int *ret_lease_fd)
 {
         _cleanup_free_ char *path = kiln_asprintf("%s/lease", name);
-        _cleanup_close_ int lease = openat(parent_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), gate = -1;
+        _cleanup_close_ int gate = open_directory(parent_fd), lease = -1;
 
+        if (gate < 0 || flock(gate, LOCK_EX | LOCK_NB) < 0)
+                return false;
+        lease = openat(parent_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
         if (lease < 0 && errno == ENOENT) {
-                gate = open_directory(parent_fd);
-                if (gate < 0 || flock(gate, LOCK_EX | LOCK_NB) < 0)
-                        return false;
-                lease = openat(parent_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-                if (lease < 0 && errno == ENOENT) {
-                        *ret_lease_fd = -1;
-                        return true;
-                }
+                *ret_lease_fd = -1;
+                return true;
         }
         if (lease < 0 || flock(lease, LOCK_EX | LOCK_NB) < 0)
                 return false;

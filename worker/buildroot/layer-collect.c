@@ -1,5 +1,6 @@
 /* Counting and removing layers that nobody holds. */
 #include "worker/base/file.h"
+#include "worker/base/lease.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/layer.h"
 
@@ -126,20 +127,37 @@ int kiln_layers_stat(const struct kiln_context *c, struct kiln_layers_stat *ret,
         return r;
 }
 
+/* Takes the lease of one that nobody holds; false: in use. One that is being made (".new-…") may not have it
+ * yet. */
+static bool layer_take(int fd, const char *name, int *ret_lease)
+{
+        _cleanup_free_ char *path = kiln_asprintf("%s/lease", name);
+        _cleanup_close_ int lease = -1;
+
+        if (name[0] == '.')
+                return kiln_lease_is_dead(fd, name, ret_lease);
+        lease = openat(fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (lease >= 0 && flock(lease, LOCK_EX | LOCK_NB) < 0)
+                return false;
+        *ret_lease = TAKE_FD(lease);
+        return true;
+}
+
 /* Removes one when nobody holds it: renamed first, so that nobody finds it half gone. 1: in use. */
 static int layer_remove(const struct kiln_idmap *map, int fd, const char *name, struct kiln_error *err)
 {
-        _cleanup_free_ char *lease_path = kiln_asprintf("%s/lease", name),
-                            *aside = kiln_asprintf(".old-%s", name);
-        _cleanup_close_ int lease = openat(fd, lease_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_free_ char *aside = kiln_asprintf(".old-%s", name),
+                            *lease_path = kiln_asprintf("%s/lease", aside);
+        _cleanup_close_ int lease = -1;
         struct kiln_sandbox_error serr = {0};
 
-        if (lease >= 0 && flock(lease, LOCK_EX | LOCK_NB) < 0)
+        if (!layer_take(fd, name, &lease))
                 return 1;
         if (name[0] != '.') {
                 if (renameat(fd, name, fd, aside) < 0)
                         return kiln_error_set(err, KILN_INFRA, errno, "removing layer", name, "rename");
                 name = aside;
+                /* Who waits for it in layer_lease() sees that the layer is gone, even if some of it stays. */
                 (void)unlinkat(fd, lease_path, 0);
         }
         if (kiln_idmap_rmtree(map, fd, name, &serr) < 0)
