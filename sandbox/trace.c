@@ -10,8 +10,9 @@
  * files.
  *
  * ptrace(2) is what can stop a program there. The tracer forwards signals and stops unchanged, as strace
- * does, reads nothing but the address the kernel put the vDSO at, and writes nothing but constant
- * instructions. It must never let a program run whose vDSO it could not change: that one is killed. */
+ * does, reads nothing but the address the kernel put the vDSO at and, at a signal, which call was
+ * interrupted, and writes nothing but constant instructions and "restart" as that call's result. It must
+ * never let a program run whose vDSO it could not change: that one is killed. */
 #include "sandbox/trace.h"
 #include "sandbox/caps.h"
 #include "sandbox/idmap.h"
@@ -25,6 +26,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 
 #ifdef __x86_64__
@@ -41,6 +43,10 @@ static const struct {
         {"__vdso_gettimeofday", STUB(SYS_gettimeofday)},
         {"__vdso_time", STUB(SYS_time)},
 };
+
+/* The kernel's own (include/linux/errno.h), seen by tracers only. */
+#define ERESTARTSYS 512L
+#define ERESTARTNOINTR 513L
 
 /* Where each function begins, relative to the vDSO's first byte; the kernel maps the same image everywhere.
  */
@@ -111,6 +117,23 @@ static int vdso_replace(const struct vdso *v, pid_t pid)
         return 0;
 }
 
+/* A signal that comes while the listener has not taken a call yet ends its wait, and where its handler is
+ * without SA_RESTART the program would see EINTR from a clock, which none expects. The call is begun anew
+ * instead, after the handler, as the kernel does with calls that cannot fail so. */
+static void clock_restart(pid_t pid)
+{
+        const size_t number_at = offsetof(struct user_regs_struct, orig_rax),
+                     result_at = offsetof(struct user_regs_struct, rax);
+        long number, result;
+
+        errno = 0;
+        number = ptrace(PTRACE_PEEKUSER, pid, number_at, 0);
+        result = ptrace(PTRACE_PEEKUSER, pid, result_at, 0);
+        if (errno == 0 && result == -ERESTARTSYS &&
+                (number == SYS_clock_gettime || number == SYS_gettimeofday || number == SYS_time))
+                ptrace(PTRACE_POKEUSER, pid, result_at, -ERESTARTNOINTR);
+}
+
 /* One stop of one traced thread; it goes on as if nothing had been. */
 static void stop_handle(const struct vdso *v, pid_t pid, int status)
 {
@@ -121,6 +144,8 @@ static void stop_handle(const struct vdso *v, pid_t pid, int status)
                 ptrace(PTRACE_LISTEN, pid, 0, 0); /* stopped by job control: stays so until SIGCONT */
                 return;
         }
+        if (event == 0)
+                clock_restart(pid);
         if (event == PTRACE_EVENT_EXEC && vdso_replace(v, pid) < 0)
                 kill(pid, SIGKILL);
         ptrace(PTRACE_CONT, pid, 0, event ? 0 : sig);

@@ -1,7 +1,8 @@
-/* What a static program sees of the memory and of the clock, five ways; run inside a sandbox by
- * test_sandbox_vary. Static, so that no library of the root has a say; the last way looks for the vDSO as a
- * program of another language would. */
+/* What a static program sees of the memory and of the clock, five ways, and whether signals make that fail;
+ * run inside a sandbox by test_sandbox_vary. Static, so that no library of the root has a say; the last way
+ * looks for the vDSO as a program of another language would. */
 #include <elf.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,31 @@ static time_t vdso_time(void)
         return time(NULL);
 }
 
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int sig)
+{
+        alarms++;
+}
+
+/* Reads the clock under a rain of signals: how often it failed, until there were enough of them. */
+static int read_interrupted(void)
+{
+        struct sigaction action = {.sa_handler = on_alarm}; /* no SA_RESTART */
+        struct itimerval often = {{0, 200}, {0, 200}};
+        unsigned failures = 0;
+        struct timeval b;
+        struct timespec a;
+
+        sigaction(SIGALRM, &action, NULL);
+        setitimer(ITIMER_REAL, &often, NULL);
+        while (alarms < 500)
+                failures += clock_gettime(CLOCK_REALTIME, &a) != 0 || gettimeofday(&b, NULL) != 0 ||
+                            time(NULL) == -1;
+        printf("%u\n", failures);
+        return 0;
+}
+
 int main(int argc, char **argv)
 {
         struct timespec a, b, mono;
@@ -44,6 +70,8 @@ int main(int argc, char **argv)
                 return 0;
         }
 
+        if (argc > 1 && strcmp(argv[1], "interrupted") == 0)
+                return read_interrupted();
         clock_gettime(CLOCK_REALTIME, &a);
         syscall(SYS_clock_gettime, CLOCK_REALTIME_COARSE, &b);
         gettimeofday(&c, NULL);

@@ -104,6 +104,15 @@ static void test_clock_hold(void **state)
         assert_string_equal(shell(v, "date +%s.%N"), "1700000000.000000000\n");
 }
 
+/* A clock that is answered by another process fails as little as the kernel's. */
+static void test_clock_is_not_interrupted(void **state)
+{
+        struct vary *v = *state;
+
+        v->sandbox.clock_shift_s = YEAR;
+        assert_string_equal(shell(v, "/mnt/inside interrupted"), "0\n");
+}
+
 /* The control: without it, all of that says what the host says. */
 static void test_clock_real(void **state)
 {
@@ -177,6 +186,7 @@ int main(void)
                 TEST(test_clock_real),
                 TEST(test_clock_shift),
                 TEST(test_clock_hold),
+                TEST(test_clock_is_not_interrupted),
                 TEST(test_memory),
                 cmocka_unit_test(test_meminfo),
                 TEST(test_pid),
