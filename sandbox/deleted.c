@@ -1,10 +1,11 @@
-/* Looks through /proc/PID/fd. Names and links there are the kernel's; nothing of a file is read, and none is
- * opened but with O_PATH, so that neither a FIFO nor a device notices. */
+/* Looks through /proc/PID/task/TID/fd. Names and links there are the kernel's; nothing of a file is read, and
+ * none is opened but with O_PATH, so that neither a FIFO nor a device notices. */
 #include "sandbox/deleted.h"
 #include "sandbox/util.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -27,6 +28,16 @@ struct seen {
         size_t n_trees;
         uint64_t bytes;
 };
+
+static DIR *dir_open(int dir_fd, const char *path)
+{
+        int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+        if (!d)
+                sandbox_close(&fd);
+        return d;
+}
 
 static bool seen_too_much(const struct seen *s)
 {
@@ -61,7 +72,6 @@ static void descriptor_look(struct seen *s, int dir_fd, const char *name)
 {
         struct stat st;
 
-        s->descriptors++;
         /* Through the link: to the file itself, wherever it was. */
         _fd_ int fd = openat(dir_fd, name, O_PATH | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink > 0 || st.st_blocks == 0)
@@ -70,28 +80,55 @@ static void descriptor_look(struct seen *s, int dir_fd, const char *name)
                 s->bytes += (uint64_t)st.st_blocks * 512;
 }
 
-static void process_look(struct seen *s, int proc_fd, const char *pid)
+static void thread_look(struct seen *s, int task_fd, const char *tid)
 {
         char path[32];
         struct dirent *e;
 
-        snprintf(path, sizeof path, "%.16s/fd", pid);
-        int fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
-        if (!d) {
-                sandbox_close(&fd);
-                return;
-        }
-        while (!seen_too_much(s) && (e = readdir(d)))
-                if (e->d_name[0] != '.')
+        snprintf(path, sizeof path, "%.16s/fd", tid);
+        DIR *d = dir_open(task_fd, path);
+        while (d && !seen_too_much(s) && (e = readdir(d)))
+                if (e->d_name[0] != '.') {
+                        s->descriptors++;
                         descriptor_look(s, dirfd(d), e->d_name);
-        closedir(d);
+                }
+        if (d)
+                closedir(d);
+}
+
+/* Do two threads have one table of descriptors? Where that cannot be known they do, as almost all have. */
+static bool table_is_shared(pid_t a, pid_t b)
+{
+        long r = syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0);
+
+        return r == 0 || (r < 0 && errno != ESRCH);
+}
+
+/* All tables of its threads: one may have its own (unshare), and the first may have ended before the others.
+ */
+static void process_look(struct seen *s, int proc_fd, const char *pid)
+{
+        pid_t last = 0; /* looked at */
+        char path[32];
+        struct dirent *e;
+
+        snprintf(path, sizeof path, "%.16s/task", pid);
+        DIR *d = dir_open(proc_fd, path);
+        while (d && !seen_too_much(s) && (e = readdir(d))) {
+                pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+
+                if (tid <= 0 || (last && table_is_shared(last, tid)))
+                        continue;
+                thread_look(s, dirfd(d), e->d_name);
+                last = tid;
+        }
+        if (d)
+                closedir(d);
 }
 
 uint64_t deleted_size(int proc_fd, const int *trees, size_t n_trees)
 {
-        int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        DIR *d = dir_open(proc_fd, ".");
         struct seen *s = calloc(1, sizeof *s);
         uint64_t bytes = 0;
         struct dirent *e;
@@ -99,8 +136,6 @@ uint64_t deleted_size(int proc_fd, const int *trees, size_t n_trees)
         if (!d || !s) {
                 if (d)
                         closedir(d);
-                else
-                        sandbox_close(&fd);
                 free(s);
                 return 0;
         }

@@ -235,6 +235,12 @@ verdict "a spec that fills the disk while it is parsed" 5 LIMIT 'disk' "$(spec f
 verdict "BAD_INPUT: 10,000 BuildRequires that nobody has" 3 BAD_INPUT 'no-such-9*' "$(spec many-bad '' "$(for ((i = 0; i < 10000; i++)); do echo "BuildRequires: no-such-$i"; done)")"
 check "  in a message that can be read" test "$(wc -c <"$work/log")" -lt 20000
 verdict "10,000 BuildRequires that there are" 0 OK '' "$(spec many-good '' "$(for ((i = 0; i < 10000; i++)); do echo "BuildRequires: bash > 0.$i"; done)")"
+pairs() { # N
+        local i text=
+        for ((i = 0; i < $1; i++)); do text+="${text:+ or }(bash and make > 0.$i)"; done
+        echo "($text)"
+}
+verdict "BAD_INPUT: a dependency that multiplies out to 2^30" 3 BAD_INPUT 'multiplied out' "$(spec pairs '' "BuildRequires: $(pairs 30)")"
 # A source package as rpmbuild never makes it, put where rpmbuild's is looked for.
 {
         head_of planted "BuildRequires: $(printf 'c%.0s' {1..30000})" | sed '1i %global _source_payload w.ufdio'
@@ -256,6 +262,10 @@ builds() { # NAME SECTION COMMANDS
 verdict "a fork bomb in %prep" 5 LIMIT 'wall' "$(builds bomb-prep %prep 'f() { f | f & }; f; sleep 4444')" --processes 100 --wall 4s
 verdict "LIMIT: a file that is deleted and still open" 5 LIMIT 'disk' "$(builds unlinked %build 'exec 7>big; rm big; head -c 200000000 /dev/zero >&7; sleep 20')" --disk 50M
 verdict "LIMIT: the same in /var/tmp" 5 LIMIT 'disk' "$(builds unlinked-tmp %build 'exec 7>/var/tmp/big; rm /var/tmp/big; head -c 200000000 /dev/zero >&7; sleep 20')" --disk 50M
+for how in ended own; do
+        verdict "LIMIT: the same by a thread (first thread or table: $how)" 5 LIMIT 'disk' \
+                "$({ head_of "fill-$how" 'Source0: probe'; printf '%%build\n%%{SOURCE0} fill %s\n%%files\n' $how; tail_of; } | srpm "fill-$how" "$probe")" --disk 50M
+done
 verdict "LIMIT: packages that are too large" 5 LIMIT 'disk' "$(builds large %install 'mkdir -p %{buildroot}/usr/share; head -c 200000000 /dev/urandom >%{buildroot}/usr/share/large; sleep 5')" --disk 50M
 verdict "LIMIT: a log without line ends" 5 LIMIT 'output' "$(builds log %build "tr '\\\\0' x </dev/zero")" --log-size 3M
 verdict "memory: eaten up to the limit, or without a cgroup given back" "$("$kiln" sandbox --hard-limits --memory 100M true 2>/dev/null && echo 5 || echo 0)" - '' \

@@ -3,8 +3,9 @@
  * starts it.
  *
  * Usage: probe calls PROFILE      only the system calls
- *        probe PROFILE UID CPUS RELEASE NAMESPACES...   NAMESPACES: the outside's "pid:[4026531836]" and so
- * on. */
+ *        probe fill ended|own    200 MB into a deleted file that only a second thread has open: the first has
+ * ended, or has a table of its own probe PROFILE UID CPUS RELEASE NAMESPACES...   NAMESPACES: the outside's
+ * "pid:[4026531836]" and so on. */
 #include "tests/e2e/syscalls.h"
 
 #include <dirent.h>
@@ -13,6 +14,7 @@
 #include <linux/capability.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -370,8 +372,36 @@ static void probe_view(unsigned cpus, const char *release)
         CHECK("standard input", lseek(0, 0, SEEK_CUR) == 0 || errno == ESPIPE);
 }
 
+static void *fill(void *how)
+{
+        static char block[1 << 20];
+        int fd;
+
+        if (strcmp(how, "own") == 0 && unshare(CLONE_FILES) < 0)
+                exit(1);
+        fd = open("deleted", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || unlink("deleted") < 0)
+                exit(1);
+        memset(block, 'x', sizeof block);
+        for (int i = 0; i < 200; i++)
+                if (write(fd, block, sizeof block) != sizeof block)
+                        exit(1);
+        sleep(20);
+        exit(0);
+}
+
 int main(int argc, char **argv)
 {
+        pthread_t thread;
+
+        if (argc == 3 && strcmp(argv[1], "fill") == 0) {
+                if (pthread_create(&thread, NULL, fill, argv[2]) != 0)
+                        return 1;
+                if (strcmp(argv[2], "ended") == 0)
+                        pthread_exit(NULL);
+                pthread_join(thread, NULL);
+                return 0;
+        }
         if (argc == 3 &&
                 strcmp(argv[1], "calls") == 0) { /* in a build, which has other processes and mounts */
                 probe_calls(argv[2]);
