@@ -103,6 +103,28 @@ is "  nothing was replaced" "$first" "$(sha256sum <"$last_out/result.json")"
 file=$(packet louder <<<'[ $(uname -n) = localhost ] || head -c 4000000 /dev/zero | tr "\0" "\n"; echo always >facts')
 verdict "a limit that ends only the second build is no difference" 5 LIMIT 'output limit .* \(peak' "$file" --check-reproducible --log-size 1M
 
+file=$(
+        {
+                head_of debugger 'BuildRequires: perl-base'
+                cat <<'END'
+%build
+echo always >facts
+%install
+mkdir -p %{buildroot}/usr/share/debugger
+cp facts %{buildroot}/usr/share/debugger/
+%check
+# PTRACE_TRACEME
+perl -e 'exit(syscall(101, 0, 0, 0, 0) == 0 ? 0 : 1)'
+%files
+/usr/share/debugger
+END
+                tail_of
+        } | srpm debugger
+)
+verdict "a test suite that uses ptrace is no difference" 0 OK '' "$file" --check-reproducible
+is "  the clock is said not to have been varied" "WARNED true" \
+        "$(test_result "$last_out" '"\(.result) \(.warnedTests | index("clock") != null)"')"
+
 if [ -n "${KILN_FULL-}" ]; then
         culprit host host-name <<<'uname -n >facts'
         culprit processors cpus <<<'nproc >facts'
