@@ -6,7 +6,7 @@
 # Usage: KILN=.../kiln tests/bench/sandbox-true.sh [PAIRS]
 set -eu
 
-kiln=${KILN:?the program to measure}
+kiln=$(realpath "${KILN:?the program to measure}")
 pairs=${1:-101}
 command -v bwrap >/dev/null || { echo "bubblewrap is not installed" >&2; exit 2; }
 cd /
