@@ -177,9 +177,9 @@ struct kiln_sandbox {
         bool nested_mounts;         /* leave /proc uncovered so that nested `unshare --mount-proc` works */
         bool sys_none;              /* no /sys at all */
 
-        /* Absolute directories of the root, NULL-terminated: `opened` is told of files below them that are opened,
-         * one and the same maybe often; NULL: nobody looks. Neither `writable` directories nor mounts are
-         * entered, but a mount may be named itself. What is not seen: observe.h. */
+        /* Absolute directories of the root, NULL-terminated: `opened` is told of files below them that are
+         * opened, one and the same maybe often; NULL: nobody looks. Neither `writable` directories nor mounts
+         * are entered, but a mount may be named itself. What is not seen: observe.h. */
         const char *const *observe;
         void (*opened)(void *ctx, const char *path);
         void *opened_ctx;
@@ -233,10 +233,10 @@ struct kiln_sandbox_result {
         uint64_t peak_rss_bytes;    /* largest single process */
         uint64_t peak_memory_bytes; /* of the tree, from the cgroup; 0 without one */
         uint64_t peak_pids;         /* likewise */
-        uint64_t peak_disk_bytes;   /* as the disk limit's watcher saw it, about once a second; 0 without one */
-        uint64_t exec_ns;           /* monotonic time at which the program was executed */
-        bool cgroup;                /* limits were enforced by a cgroup */
-        bool observe_lost;          /* the program opened more than was told: the kernel's queue overflowed */
+        uint64_t peak_disk_bytes; /* as the disk limit's watcher saw it, about once a second; 0 without one */
+        uint64_t exec_ns;         /* monotonic time at which the program was executed */
+        bool cgroup;              /* limits were enforced by a cgroup */
+        bool observe_lost;        /* the program opened more than was told: the kernel's queue overflowed */
         enum kiln_id_mode id_mode;
 
         struct kiln_sandbox_denied denied[64]; /* calls the policy denied and a listener saw */

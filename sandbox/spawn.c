@@ -164,7 +164,8 @@ int sandbox_run_hooked(const struct kiln_sandbox *s, const struct step_hook *hoo
         memset(r.err, 0, sizeof *r.err);
         u->s = s;
         u->hook = hook;
-        u->caller_fd = u->control_fd = u->monitor_fd = u->program_fd = u->exec_fd = u->proc_fd = u->trace_fd = -1;
+        u->caller_fd = u->control_fd = u->monitor_fd = u->program_fd = u->exec_fd = u->proc_fd = u->trace_fd =
+                -1;
         u->stdin_fd = u->stdout_fd = u->stderr_fd = -1;
         n = validate(s, r.err);
         u->policy = seccomp_policy(s->profile, s->idmap.mode == KILN_ID_SINGLE, setup_answers(s));

@@ -65,8 +65,9 @@ static inline uint64_t sandbox_now_ns(void)
         return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
-/* openat2(2), which glibc does not wrap. `resolve` is RESOLVE_*. EAGAIN says that somebody mounted or renamed something,
- * anywhere on the machine, while ".." was looked up; on a busy one that happens, and not often in a row. */
+/* openat2(2), which glibc does not wrap. `resolve` is RESOLVE_*. EAGAIN says that somebody mounted or renamed
+ * something, anywhere on the machine, while ".." was looked up; on a busy one that happens, and not often in
+ * a row. */
 static inline int sandbox_openat2(
         int dir_fd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {

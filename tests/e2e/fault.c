@@ -32,10 +32,12 @@ static pid_t owner;
 
 __attribute__((constructor)) static void start(void)
 {
-        const char *v = getenv("KILN_FAULT"), *equals = v ? strchr(v, '=') : NULL, *o = getenv("KILN_FAULT_OWNER");
+        const char *v = getenv("KILN_FAULT"), *equals = v ? strchr(v, '=') : NULL,
+                   *o = getenv("KILN_FAULT_OWNER");
         char pid[16];
 
-        /* kiln executes itself once (worker/cli/front.c) and stays who it is; what others execute is not meant. */
+        /* kiln executes itself once (worker/cli/front.c) and stays who it is; what others execute is not
+         * meant. */
         snprintf(pid, sizeof(pid), "%d", (int)getpid());
         if (!v || (o && strcmp(o, pid) != 0))
                 return;

@@ -1,4 +1,5 @@
-/* The conditions of arbitrary bytes as a spec: no more than there are lines, the first one a line that exists. */
+/* The conditions of arbitrary bytes as a spec: no more than there are lines, the first one a line that
+ * exists. */
 #include "worker/build/archtag.h"
 
 #include <stdint.h>

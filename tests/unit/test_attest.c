@@ -79,8 +79,8 @@ static void build(struct fixture *f)
         }
         if (kiln_idmap_find(KILN_ID_AUTO, &f->idmap, &e) < 0)
                 fail_msg("%s: %s", e.step, e.message);
-        must(f, kiln_scan_packages(&f->context, &f->idmap, f->fds,
-                        (const struct kiln_rpm *const *)f->rpms, N_PACKAGES, f->scans, &f->err));
+        must(f, kiln_scan_packages(&f->context, &f->idmap, f->fds, (const struct kiln_rpm *const *)f->rpms,
+                        N_PACKAGES, f->scans, &f->err));
         for (size_t i = 0; i < N_PACKAGES; i++)
                 f->packages[i] = (struct kiln_attest_package){f->fds[i], f->rpms[i], f->scans[i]};
 }
@@ -282,8 +282,7 @@ static void test_scan_damaged(void **state)
                 memset(rpm.data + rpm.len - 20 - 16 * cut, (int)(0x5a + cut), 16);
                 assert_int_equal(kiln_file_write(AT_FDCWD, path, rpm.data, rpm.len, 0644), 0);
                 fd = open(path, O_RDONLY | O_CLOEXEC);
-                assert_true(
-                        kiln_scan_packages(&f->context, &f->idmap, &fd, rpms, 1, &s, &f->err) < 0);
+                assert_true(kiln_scan_packages(&f->context, &f->idmap, &fd, rpms, 1, &s, &f->err) < 0);
                 assert_int_equal(f->err.verdict, KILN_BUILD_FAILED);
         }
 }

@@ -12,7 +12,8 @@ static const char spec[] =
         "%package -n names\nSummary: s\nProvides: cc = 9\nRequires: tool\n%description -n names\nd\n"
         "%package -n library\nSummary: s\nRequires: /opt/bin/tool-1\n%description -n library\nd\n"
         "%install\ncd %{buildroot}; mkdir -p opt/bin opt/lib; echo 1 >opt/bin/tool-1; echo 2 >opt/lib/l\n"
-        "ln -s tool-1 opt/bin/tool; ln -s ../../opt/bin/tool opt/lib/cc; ln -s opt/lib lib; ln -s nowhere opt/dangling\n"
+        "ln -s tool-1 opt/bin/tool; ln -s ../../opt/bin/tool opt/lib/cc; ln -s opt/lib lib; ln -s nowhere "
+        "opt/dangling\n"
         "mkdir usr; ln -s ../opt/bin usr/bin; echo 3 >opt/bin/by-link\n"
         "%files\n/opt/bin/tool-1\n/opt/bin/by-link\n"
         "%files -n names\n/opt/bin/tool\n/opt/lib/cc\n/lib\n/usr/bin\n/opt/dangling\n"
@@ -74,8 +75,8 @@ static void test_gone(void **state)
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
         struct kiln_owners *o;
 
-        *KILN_APPEND(l->packages, l->n_packages) =
-                (struct kiln_locked_package){.nevra = kiln_strdup("a-1-1.noarch"), .sha256 = put(f, "no RPM")};
+        *KILN_APPEND(l->packages, l->n_packages) = (struct kiln_locked_package){
+                .nevra = kiln_strdup("a-1-1.noarch"), .sha256 = put(f, "no RPM")};
         assert_true(kiln_owners_open(&f->context, f->store, l, &o, &err) < 0);
         assert_int_equal(err.verdict, KILN_INFRA);
         kiln_error_clear(&err);

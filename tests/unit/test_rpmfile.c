@@ -139,9 +139,9 @@ static void test_facts(void **state)
         assert_string_equal(s->patches[0], "two.patch");
         seen = false;
         for (size_t i = 0; i < s->n_requires; i++)
-                seen |= strcmp(s->requires[i].name, "somethingabsent") == 0 &&
-                        strcmp(s->requires[i].evr, "2.0") == 0 &&
-                        s->requires[i].flags == 12; /* RPMSENSE_GREATER|EQUAL */
+        seen |= strcmp(s->requires[i].name, "somethingabsent") == 0 &&
+                strcmp(s->requires[i].evr, "2.0") == 0 &&
+                s->requires[i].flags == 12; /* RPMSENSE_GREATER|EQUAL */
         assert_true(seen);
 }
 
@@ -394,7 +394,8 @@ static void test_wild(void **state)
 /* Only a string is ended by a NUL: the bytes of anything else may be the last ones of the header. */
 static void test_value_string(void **state)
 {
-        static const unsigned char header[] = {0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 4, /* */
+        static const unsigned char header[] = {0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0,
+                4,                                                 /* */
                 0, 0, 3, 0xe8, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, /* 1000: a string */
                 0, 0, 3, 0xe9, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 1, /* 1001: a byte */
                 0, 0, 3, 0xea, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, /* 1002: an array of one string */

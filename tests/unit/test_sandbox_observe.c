@@ -38,11 +38,12 @@ static bool was_opened(const struct opened *o, const char *path)
 static int lower_fill(void *arg)
 {
         int fd = *(int *)arg;
-        static const char *const files[] = {"usr/used", "usr/unused", "usr/looked-at", "usr/lib/deep", "tmp/mine"};
+        static const char *const files[] = {
+                "usr/used", "usr/unused", "usr/looked-at", "usr/lib/deep", "tmp/mine"};
 
         umask(0);
-        if (mkdirat(fd, "usr", 0755) < 0 || mkdirat(fd, "usr/lib", 0755) < 0 || mkdirat(fd, "tmp", 01777) < 0 ||
-                symlinkat("usr/lib", fd, "lib") < 0)
+        if (mkdirat(fd, "usr", 0755) < 0 || mkdirat(fd, "usr/lib", 0755) < 0 ||
+                mkdirat(fd, "tmp", 01777) < 0 || symlinkat("usr/lib", fd, "lib") < 0)
                 return 1;
         for (size_t i = 0; i < 5; i++) {
                 int f = openat(fd, files[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0644);

@@ -513,7 +513,8 @@ static void test_dissent(void **state)
                 for (size_t t = 0; t < KILN_ARRAY_SIZE(types); t++) {
                         _cleanup_free_ char *text = kiln_asprintf(
                                 "{\"_type\":\"" KILN_STATEMENT_TYPE
-                                "\",\"subject\":[{\"name\":\"far-1-1.noarch.rpm\",\"digest\":{\"%s\":\"%s\"}}],"
+                                "\",\"subject\":[{\"name\":\"far-1-1.noarch.rpm\",\"digest\":{\"%s\":\"%s\"}}"
+                                "],"
                                 "\"predicateType\":\"%s\",\"predicate\":{\"verificationResult\":\"%s\"}}",
                                 cases[i].digest, cases[i].hex, types[t], cases[i].result);
 

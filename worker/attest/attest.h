@@ -52,7 +52,8 @@ struct kiln_attest_input {
         const json_t *request;       /* kiln.v1.Build in its JSON mapping: externalParameters.build */
         const json_t *internal;      /* internalParameters; NULL: {} */
         const struct kiln_lock *lock;
-        const bool *opened; /* by index of the lock's packages: the build opened a file of it; NULL: nobody looked */
+        const bool *opened; /* by index of the lock's packages: the build opened a file of it; NULL: nobody
+                               looked */
 
         const struct kiln_attest_material *materials; /* the SRPM first */
         size_t n_materials;

@@ -105,8 +105,8 @@ static json_t *dependency(const struct kiln_sbom_dependency *d, const char *ref)
                         json_pack("[{s:s, s:o}]", "type", "distribution", "url", kiln_sbom_text(d->url)));
         if (d->use != KILN_SBOM_UNKNOWN)
                 json_object_set_new(j, "properties",
-                        json_pack("[o]",
-                                property("kiln:build:use", d->use == KILN_SBOM_OPENED ? "opened" : "installed")));
+                        json_pack("[o]", property("kiln:build:use",
+                                                 d->use == KILN_SBOM_OPENED ? "opened" : "installed")));
         add_license(j, &d->license);
         return j;
 }

@@ -1,5 +1,6 @@
-/* Identifiers of the SPDX License List (spdx.org/licenses), as of spdx-license-ids 3.0.24 and spdx-exceptions 2.5.0:
- * data, sorted without regard to case. Deprecated identifiers are in it: packages still use them. */
+/* Identifiers of the SPDX License List (spdx.org/licenses), as of spdx-license-ids 3.0.24 and
+ * spdx-exceptions 2.5.0: data, sorted without regard to case. Deprecated identifiers are in it: packages
+ * still use them. */
 #include "worker/attest/license.h"
 
 /* clang-format off */

@@ -51,7 +51,7 @@ int kiln_scan_parse(
 int kiln_scan_check(const struct kiln_scan *s, const struct kiln_rpm *rpm, struct kiln_error *err);
 
 /* Runs kiln_scan_payload() on n packages in one sandbox (no network, read-only packages, bounded memory and
- * time) and checks each result against its header. ret: n results, the caller's to free. Errors: BUILD_FAILED,
- * LIMIT, CANCELLED, REFUSED (no sandbox to be had), INFRA. */
+ * time) and checks each result against its header. ret: n results, the caller's to free. Errors:
+ * BUILD_FAILED, LIMIT, CANCELLED, REFUSED (no sandbox to be had), INFRA. */
 int kiln_scan_packages(const struct kiln_context *c, const struct kiln_idmap *idmap, const int *fds,
         const struct kiln_rpm *const *rpms, size_t n, struct kiln_scan **ret, struct kiln_error *err);

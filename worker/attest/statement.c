@@ -152,7 +152,8 @@ static int check_subject(const json_t *subject, enum claim claim, const struct k
                 return digests_proper(digest) ? 0 : refuse(err, name, "its digests are none of a package");
         for (size_t i = 0; i < n_known; i++)
                 if (strcmp(name, known[i].file_name) == 0 &&
-                        (claim == CLAIM_GOOD || unsigned_known(&known[i])) && digests_match(digest, &known[i]))
+                        (claim == CLAIM_GOOD || unsigned_known(&known[i])) &&
+                        digests_match(digest, &known[i]))
                         return 0;
         return refuse(err, name, "the signer has not seen a package of this name and these digests");
 }

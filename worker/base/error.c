@@ -26,7 +26,8 @@ const char *kiln_verdict_name(enum kiln_verdict v)
         return verdict_names[v];
 }
 
-/* A broken disk and a host without memory or descriptors are nobody's bad input, whatever was read when it showed. */
+/* A broken disk and a host without memory or descriptors are nobody's bad input, whatever was read when it
+ * showed. */
 static enum kiln_verdict blame(enum kiln_verdict v, int errnum)
 {
         bool host = errnum == EIO || errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE;

@@ -136,8 +136,8 @@ int kiln_build_script(struct kiln_build *b, const struct kiln_root *root, const 
         struct kiln_buf *out, struct kiln_error *err);
 
 const struct kiln_build_usage *kiln_build_usage(const struct kiln_build *b);
-/* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete: false
- * when some were lost. sandbox/observe.h says what is not seen. */
+/* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete:
+ * false when some were lost. sandbox/observe.h says what is not seen. */
 char **kiln_build_opened(const struct kiln_build *b, bool *ret_complete);
 const char *kiln_build_tail(const struct kiln_build *b); /* the last lines that were printed */
 

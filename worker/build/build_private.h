@@ -41,8 +41,8 @@ struct build_run {
 int build_run_init(
         struct kiln_build *b, const struct kiln_root *root, struct build_run *run, struct kiln_error *err);
 
-/* What it opens of the root is added to b->opened. Not of the sources: rpmbuild itself reads each of them for the
- * source package, and the kernel does not tell who opened a file. */
+/* What it opens of the root is added to b->opened. Not of the sources: rpmbuild itself reads each of them for
+ * the source package, and the kernel does not tell who opened a file. */
 void build_run_observe(struct kiln_build *b, struct build_run *run);
 
 /* Runs it; *ret_status is the exit status. What the sandbox itself ended is an error already. */

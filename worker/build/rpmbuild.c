@@ -113,7 +113,8 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         if (b->params->observe)
                 build_run_observe(b, &run);
         r = build_run_go(b, &run, doing, b->spec, ret_status, err);
-        /* Also after a success: a script that goes on without a file it could not write makes other packages. */
+        /* Also after a success: a script that goes on without a file it could not write makes other packages.
+         */
         return r < 0 ? r : build_check_room(b, doing, b->spec, err);
 }
 
@@ -181,7 +182,8 @@ int kiln_build_source(
         if (status != 0) {
                 rpmbuild_failed(b, KILN_BUILD_FAILED, "parsing", status, err);
                 kiln_error_advise(err,
-                        "The rpmbuild of toolchain %s says so. Define a macro it lacks with --define, change the "
+                        "The rpmbuild of toolchain %s says so. Define a macro it lacks with --define, change "
+                        "the "
                         "spec with --overlay, or build against what it was written for with -t.",
                         b->params->toolchain->name);
                 return -EIO;

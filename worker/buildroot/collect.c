@@ -107,8 +107,8 @@ static int gate(const struct kiln_store *s, int how)
         return 0;
 }
 
-/* Under the gate: the begin of the oldest live lease but our own; dead ones are removed. Without any: the end of
- * time. */
+/* Under the gate: the begin of the oldest live lease but our own; dead ones are removed. Without any: the end
+ * of time. */
 static int leases_oldest(struct kiln_store *s, struct timespec *ret)
 {
         _cleanup_(items_clear) struct items leases = {0};
@@ -151,8 +151,8 @@ static int item_remove(struct kiln_store *s, const struct item *i, const struct 
         return r;
 }
 
-/* Under the gate. Partials whose owner is gone: what has no digest for a name cannot be continued, the rest may be until
- * it is as old as this. */
+/* Under the gate. Partials whose owner is gone: what has no digest for a name cannot be continued, the rest
+ * may be until it is as old as this. */
 static int partials_remove(struct kiln_store *s, int64_t until_s, uint64_t *freed)
 {
         _cleanup_(items_clear) struct items partials = {0};

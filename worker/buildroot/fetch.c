@@ -500,8 +500,8 @@ static void transfer_close_easy(struct engine *e, struct transfer *t)
         e->running--;
 }
 
-/* Nobody will continue what is empty, has no digest for a name, or came from mirrors that all have something else; and
- * where there is no room it is in the way. */
+/* Nobody will continue what is empty, has no digest for a name, or came from mirrors that all have something
+ * else; and where there is no room it is in the way. */
 static bool partial_is_useless(const struct transfer *t)
 {
         struct stat st;

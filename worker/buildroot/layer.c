@@ -98,8 +98,8 @@ static int layer_lease(int layers_fd, const char *key, int *ret_root, int *ret_l
         return 0;
 }
 
-/* Nobody finds it any more; who has it open keeps it until the next collection. *ret_name: what it is called now; NULL
- * when it was not there. */
+/* Nobody finds it any more; who has it open keeps it until the next collection. *ret_name: what it is called
+ * now; NULL when it was not there. */
 static int layer_put_aside(int layers_fd, const char *key, char **ret_name)
 {
         _cleanup_free_ char *aside = NULL;
@@ -264,7 +264,8 @@ int kiln_root_open(const struct kiln_context *c, struct kiln_store *s, const str
 }
 
 /* A layer that is no longer whole, which this process has a lease on: gone at once when nobody else has. */
-static void layer_discard(const struct kiln_root *root, size_t layer, const struct kiln_idmap *map, const char *path)
+static void layer_discard(
+        const struct kiln_root *root, size_t layer, const struct kiln_idmap *map, const char *path)
 {
         _cleanup_close_ int layers_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_free_ char *aside = NULL;

@@ -27,13 +27,12 @@ struct kiln_owners {
         size_t n; /* packages */
         struct table files, links, provides;
         struct table leads; /* a link's package by the file it leads to */
-        char ***requires; /* names, a list for each package */
+        char ***requires;   /* names, a list for each package */
 };
 
 static void table_add(struct table *t, char *key, const char *target, size_t package)
 {
-        *KILN_APPEND(t->entries, t->n) =
-                (struct entry){key, target ? kiln_strdup(target) : NULL, package};
+        *KILN_APPEND(t->entries, t->n) = (struct entry){key, target ? kiln_strdup(target) : NULL, package};
 }
 
 static int entry_compare(const void *a, const void *b)
@@ -84,8 +83,8 @@ static int package_read(struct kiln_owners *o, struct kiln_store *s, const struc
         int r = kiln_store_find(s, &p->sha256, &fd);
 
         if (r != 0)
-                return kiln_error_set(err, KILN_INFRA, r < 0 ? r : ENOENT, "reading what belongs to", p->nevra,
-                        "it is not in the store any more");
+                return kiln_error_set(err, KILN_INFRA, r < 0 ? r : ENOENT, "reading what belongs to",
+                        p->nevra, "it is not in the store any more");
         if (kiln_rpm_read(fd, p->nevra, &rpm, &why) < 0)
                 return kiln_error_set(
                         err, KILN_INFRA, 0, "reading what belongs to", p->nevra, "the store: %s", why.cause);
@@ -102,7 +101,7 @@ static int package_read(struct kiln_owners *o, struct kiln_store *s, const struc
                 table_add(&o->provides, kiln_strdup(rpm->provides[i].name), NULL, index);
         o->requires[index] = kiln_calloc(1, sizeof(char *));
         for (size_t i = 0; i < rpm->n_requires; i++)
-                kiln_strv_append(&o->requires[index], rpm->requires[i].name);
+                kiln_strv_append(&o->requires[index], rpm -> requires[i].name);
         return 0;
 }
 

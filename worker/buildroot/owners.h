@@ -19,8 +19,8 @@ KILN_DEFINE_CLEANUP(struct kiln_owners *, kiln_owners_free)
 /* The package that owns an absolute path, links in its directories resolved; KILN_NO_OWNER. */
 size_t kiln_owners_of(const struct kiln_owners *o, const char *path);
 
-/* Sets by[i] for each package with a link that leads to this file: who opened it may have come that way, which
- * the kernel does not tell. */
+/* Sets by[i] for each package with a link that leads to this file: who opened it may have come that way,
+ * which the kernel does not tell. */
 void kiln_owners_link(const struct kiln_owners *o, const char *path, bool *by);
 
 /* Sets by[i] for each package that provides the requirement ("name", "name >= 1", "/a/path"; versions are not

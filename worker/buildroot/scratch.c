@@ -18,7 +18,8 @@ int kiln_scratch_make(const struct kiln_context *c, const struct kiln_idmap *idm
         s->idmap = idmap;
         s->parent_fd = kiln_dir_make(AT_FDCWD, path, 0755);
         if (s->parent_fd < 0)
-                return kiln_error_set(err, KILN_INFRA, s->parent_fd, "opening", path, "the scratch directories");
+                return kiln_error_set(
+                        err, KILN_INFRA, s->parent_fd, "opening", path, "the scratch directories");
         r = kiln_lease_make(s->parent_fd, "", &s->name, &s->dir_fd, &s->lease_fd);
         if (r < 0)
                 return kiln_error_set(err, KILN_INFRA, r, "making", path, "a scratch directory in it");

@@ -1,5 +1,5 @@
-/* A scratch directory below <cache>/build for one run of the sandbox on an empty root. It dies with its owner: the next
- * build sweeps what a killed process left (worker/base/lease.h). */
+/* A scratch directory below <cache>/build for one run of the sandbox on an empty root. It dies with its
+ * owner: the next build sweeps what a killed process left (worker/base/lease.h). */
 #pragma once
 
 #include "sandbox/sandbox.h"

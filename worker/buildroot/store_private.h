@@ -39,8 +39,8 @@ int store_partial_open(struct kiln_store *s, const char *name);
 /* The finished, hashed partial behind fd becomes the file named d: 0444, synced, renamed. */
 int store_partial_commit(struct kiln_store *s, int fd, const char *name, const struct kiln_digest *d);
 
-/* Removes what killed processes left that no later one can use: their leases, and partials without a digest for a name.
- * Does nothing when the store is busy. */
+/* Removes what killed processes left that no later one can use: their leases, and partials without a digest
+ * for a name. Does nothing when the store is busy. */
 void store_sweep(struct kiln_store *s);
 
 void fetch_shutdown(void *multi); /* curl_multi_cleanup(); NULL is fine */

@@ -18,7 +18,8 @@ struct report_values {
         bool unused;
 };
 
-static int read_json(const char *dir, const char *name, const char *advice, json_t **ret, struct kiln_error *err)
+static int read_json(
+        const char *dir, const char *name, const char *advice, json_t **ret, struct kiln_error *err)
 {
         _cleanup_free_ char *path = kiln_path_join(dir, name);
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
@@ -97,8 +98,8 @@ static json_t *unused_of(const json_t *inputs)
         json_t *unused = json_array(), *row;
         size_t i;
 
-        json_array_foreach(json_object_get(inputs, "buildRequires"), i, row) if (json_is_false(
-                json_object_get(row, "used"))) json_array_append(unused, row);
+        json_array_foreach(json_object_get(inputs, "buildRequires"), i,
+                row) if (json_is_false(json_object_get(row, "used"))) json_array_append(unused, row);
         return unused;
 }
 
@@ -126,7 +127,8 @@ static void print_unused(const json_t *unused)
 static int report_unused(struct kiln_context *c, const char *dir, struct kiln_error *err)
 {
         _cleanup_json_ json_t *inputs = NULL, *unused = NULL;
-        int r = read_json(dir, "inputs.json", "Build with `kiln rebuild --observe` to have it.", &inputs, err);
+        int r = read_json(
+                dir, "inputs.json", "Build with `kiln rebuild --observe` to have it.", &inputs, err);
 
         if (r < 0)
                 return r;
@@ -187,10 +189,11 @@ const struct kiln_command kiln_command_report = {
         .arguments = "DIR",
         .min_arguments = 1,
         .max_arguments = 1,
-        .description = "DIR is what `kiln rebuild -o` wrote. --unused needs a build made with --observe: a line a\n"
-                       "requirement, with the packages that satisfy it.\n"
-                       "\n"
-                       "Exit status: 0 told, 3 there is nothing to tell it from.",
+        .description =
+                "DIR is what `kiln rebuild -o` wrote. --unused needs a build made with --observe: a line a\n"
+                "requirement, with the packages that satisfy it.\n"
+                "\n"
+                "Exit status: 0 told, 3 there is nothing to tell it from.",
         .options = options,
         .common = KILN_COMMON_JSON,
         .run = kiln_cmd_report,

@@ -9,10 +9,10 @@
 
 /* Packages that were asked for, and who is there for them alone. */
 struct demand {
-        bool *asked;       /* by index of the lock's packages */
-        bool **reached;    /* for those asked: they and all they need; else NULL */
-        unsigned *askers;  /* how many of those asked need this one */
-        bool *base;        /* needed whatever the package asks for */
+        bool *asked;      /* by index of the lock's packages */
+        bool **reached;   /* for those asked: they and all they need; else NULL */
+        unsigned *askers; /* how many of those asked need this one */
+        bool *base;       /* needed whatever the package asks for */
 };
 
 void inputs_clear(struct inputs *in)
@@ -91,7 +91,8 @@ static json_t *requirements_judge(struct kiln_job *j, const struct kiln_owners *
                         used |= is_used(&d, opened, n, i);
                         json_array_append_new(packages, kiln_sbom_text(j->lock->packages[i].nevra));
                 }
-                row = json_pack("{s:o, s:o}", "requirement", kiln_sbom_text(*requirements), "packages", packages);
+                row = json_pack(
+                        "{s:o, s:o}", "requirement", kiln_sbom_text(*requirements), "packages", packages);
                 /* What no single package provides (a rich dependency) is not judged. */
                 if (json_array_size(packages) > 0 && (used || complete))
                         json_object_set_new(row, "used", json_boolean(used));
@@ -142,8 +143,7 @@ int inputs_observe(struct kiln_job *j, struct inputs *ret, struct kiln_error *er
         for (char **path = paths; *path; path++) {
                 size_t owner = kiln_owners_of(o, *path);
 
-                json_array_append_new(
-                        owner == KILN_NO_OWNER ? others : files[owner], kiln_sbom_text(*path));
+                json_array_append_new(owner == KILN_NO_OWNER ? others : files[owner], kiln_sbom_text(*path));
                 if (owner != KILN_NO_OWNER)
                         opened[owner] = true;
                 kiln_owners_link(o, *path, opened);

@@ -46,7 +46,8 @@ static int pinned_lock(struct kiln_job *j, struct kiln_lock **ret, struct kiln_e
         canonical = kiln_lock_digest(lock);
         if (b->pinned_case == KILN__V1__BUILD__PINNED_LOCK_DIGEST && !kiln_digest_equal(&canonical, &d))
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the lock", b->lock_digest,
-                        "it is not in canonical form, so that the lock of the build would have another digest");
+                        "it is not in canonical form, so that the lock of the build would have another "
+                        "digest");
         *ret = TAKE_PTR(lock);
         return 0;
 }

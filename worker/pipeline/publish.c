@@ -15,7 +15,8 @@
 #define STAGE_PREFIX ".kiln-"
 
 /* Names that may hold other bytes after another run of the same request. */
-static const char *const volatile_names[] = {".intoto.jsonl", ".log.zst", "inputs.json", "report.html", RESULT_NAME};
+static const char *const volatile_names[] = {
+        ".intoto.jsonl", ".log.zst", "inputs.json", "report.html", RESULT_NAME};
 
 /* What killed runs left in this directory: nobody holds its lock. */
 static void stages_sweep(int out_fd)

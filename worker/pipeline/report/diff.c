@@ -43,7 +43,8 @@ static void put_pair(const struct kiln_comparison *c, size_t number, struct kiln
                 : c->a_name            ? "only in A"
                                        : "only in B");
         if (c->n_differences) {
-                kiln_html_format(out, "<div class=\"wide\"><table class=\"differences\"><thead><tr><th scope=\"col\">What</th><th "
+                kiln_html_format(out, "<div class=\"wide\"><table class=\"differences\"><thead><tr><th "
+                                      "scope=\"col\">What</th><th "
                                       "scope=\"col\">Kind</th>"
                                       "<th scope=\"col\">Where</th><th scope=\"col\">A</th><th "
                                       "scope=\"col\">B</th></tr></thead>\n<tbody>\n");

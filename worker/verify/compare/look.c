@@ -35,7 +35,8 @@ int compare_bytes(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t len, uint
 
         for (uint64_t at = 0; at < len;) {
                 size_t want = len - at < CHUNK_BYTES ? (size_t)(len - at) : CHUNK_BYTES, i = 0;
-                ssize_t n = kiln_fd_read_at(a, chunk, want, a_at + at), m = kiln_fd_read_at(b, other, want, b_at + at);
+                ssize_t n = kiln_fd_read_at(a, chunk, want, a_at + at),
+                        m = kiln_fd_read_at(b, other, want, b_at + at);
                 size_t common = n < m ? (size_t)n : (size_t)m;
 
                 if (n < 0 || m < 0)
