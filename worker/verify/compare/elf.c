@@ -171,9 +171,12 @@ static char *note_text(const struct section *s, size_t want, bool *ret_build_id)
         return NULL;
 }
 
+/* Each note is found by walking from the first: behind this many the bytes speak for themselves. */
+#define NOTES_MAX 256
+
 static void look_notes(struct compare_look *l, const struct section *x, const struct section *y)
 {
-        for (size_t i = 0;; i++) {
+        for (size_t i = 0; i < NOTES_MAX; i++) {
                 bool id = false, other_id = false;
                 _cleanup_free_ char *left = note_text(x, i, &id), *right = note_text(y, i, &other_id),
                                     *aspect = kiln_asprintf("note %zu of %.60s", i + 1, x->name);
