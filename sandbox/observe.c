@@ -163,7 +163,7 @@ bool observe_read(struct observation *o, const struct kiln_sandbox *s)
         size_t len;
 
         for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(struct inotify_event) + len)) {
-                const struct inotify_event *e = (const struct inotify_event *)(buffer + at);
+                const struct inotify_event *e = (const void *)(buffer + at);
 
                 len = e->len;
                 event_pass(o, s, e);

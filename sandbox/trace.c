@@ -61,16 +61,16 @@ struct vdso {
 static int vdso_find(struct vdso *ret)
 {
         const char *image = (const char *)getauxval(AT_SYSINFO_EHDR);
-        const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
+        const Elf64_Ehdr *header = (const void *)image;
         const Elf64_Shdr *sections;
         size_t found = 0;
 
         *ret = (struct vdso){.there = image != NULL};
         if (!image)
                 return 0;
-        sections = (const Elf64_Shdr *)(image + header->e_shoff);
+        sections = (const void *)(image + header->e_shoff);
         for (size_t s = 0; s < header->e_shnum; s++) {
-                const Elf64_Sym *symbols = (const Elf64_Sym *)(image + sections[s].sh_offset);
+                const Elf64_Sym *symbols = (const void *)(image + sections[s].sh_offset);
 
                 if (sections[s].sh_type != SHT_DYNSYM)
                         continue;

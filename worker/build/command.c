@@ -89,7 +89,7 @@ void command_environment(const struct kiln_build_view *view, int64_t epoch_s, ch
 {
         static const char *const fixed_env[] = {
                 "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
-                "HOME=" KILN_BUILD_HOME,
+                ("HOME=" KILN_BUILD_HOME),
                 "SHELL=/bin/bash",
                 "TERM=dumb",
                 "USER=mockbuild",

@@ -202,7 +202,7 @@ int compare_payloads_confined(const struct kiln_context *c, const struct compare
         r = kiln_scratch_make(c, &idmap, &scratch, err);
         if (r < 0)
                 return r;
-        spool = kiln_idmap_mkdir(&idmap, scratch.root_fd, SPOOL + 1, COMPARE_UID, COMPARE_UID, &e);
+        spool = kiln_idmap_mkdir(&idmap, scratch.root_fd, &SPOOL[1], COMPARE_UID, COMPARE_UID, &e);
         if (spool < 0)
                 return kiln_error_from_sandbox(err, &e, "making", "a directory to compare in");
         r = run(c, &idmap, scratch.root_fd, &job, err);
