@@ -70,6 +70,7 @@ busybox-static            busybox
 cpio                      cpio
 chromium                  chromium
 bubblewrap                bubblewrap
+clang                     clang
 libclang-rt-14-dev        compiler-rt
 "
 
