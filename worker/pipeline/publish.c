@@ -2,6 +2,7 @@
 
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
+#include "worker/verify/compare/compare.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,10 +14,6 @@
 
 #define RESULT_NAME "result.json"
 #define STAGE_PREFIX ".kiln-"
-
-/* Names that may hold other bytes after another run of the same request. */
-static const char *const volatile_names[] = {
-        ".intoto.jsonl", ".log.zst", "inputs.json", "report.html", RESULT_NAME};
 
 /* What killed runs left in this directory: nobody holds its lock. */
 static void stages_sweep(int out_fd)
@@ -121,19 +118,6 @@ int publication_add_fd(struct publication *p, struct record *r, const char *name
         return 0;
 }
 
-static bool name_is_volatile(const char *name)
-{
-        size_t n = strlen(name);
-
-        for (size_t i = 0; i < KILN_ARRAY_SIZE(volatile_names); i++) {
-                size_t e = strlen(volatile_names[i]);
-
-                if (n >= e && strcmp(name + n - e, volatile_names[i]) == 0)
-                        return true;
-        }
-        return false;
-}
-
 static int file_digest(int dir_fd, const char *name, struct kiln_digest *ret)
 {
         _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -149,7 +133,7 @@ static int check_conflict(const struct publication *p, const char *name, struct 
         struct kiln_digest ours, theirs;
         int r;
 
-        if (name_is_volatile(name))
+        if (kiln_compare_name_varies(name))
                 return 0;
         r = file_digest(p->out_fd, name, &theirs);
         if (r == -ENOENT)

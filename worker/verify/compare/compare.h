@@ -100,6 +100,10 @@ int kiln_compare_directories(const struct kiln_context *c, int a, const char *a_
         const char *b_name, const struct kiln_compare_options *options, struct kiln_compare_report **ret,
         struct kiln_error *err);
 
+/* Whether runs of one request may leave other bytes under this name of a result directory: attestations,
+ * logs, pages. Everything else is the same from each of them, or something is wrong. */
+bool kiln_compare_name_varies(const char *name);
+
 /* Opens both paths and calls one of the two above; one file and one directory: BAD_INPUT. */
 int kiln_compare_paths(const struct kiln_context *c, const char *a, const char *b,
         const struct kiln_compare_options *options, struct kiln_compare_report **ret, struct kiln_error *err);

@@ -86,6 +86,13 @@ static enum kind classify(const char *file)
         return kind == KIND_ENVELOPES && strchr(file, '@') ? KIND_OTHERS : kind;
 }
 
+bool kiln_compare_name_varies(const char *name)
+{
+        enum kind kind = classify(name);
+
+        return kind == KIND_ENVELOPES || kind == KIND_RUN || kind == KIND_OTHERS;
+}
+
 static int open_entry(const struct listing *l, const struct entry *e, struct kiln_error *err)
 {
         int fd = openat(l->fd, e->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
