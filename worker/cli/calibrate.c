@@ -146,15 +146,6 @@ static int calibrate(struct kiln_context *c, const struct calibrate_options *o,
         return 0;
 }
 
-static int read_keys(const struct calibrate_options *o, struct kiln_policy *p, struct kiln_error *err)
-{
-        int r = 0;
-
-        for (char **path = o->key; r == 0 && path && *path; path++)
-                r = kiln_policy_add_key(p, *path, err);
-        return r;
-}
-
 int kiln_cmd_calibrate(struct kiln_context *c, int argc, char **argv)
 {
         _cleanup_(kiln_calibration_freep) struct kiln_calibration *k = NULL;
@@ -166,7 +157,7 @@ int kiln_cmd_calibrate(struct kiln_context *c, int argc, char **argv)
 
         if (r != 0)
                 return kiln_options_status(r);
-        r = read_keys(&o, policy, &err);
+        r = kiln_policy_add_keys(policy, o.key, NULL, &err);
         if (r == 0)
                 r = kiln_calibration_scan(c, argv[0], &k, &err);
         for (size_t i = 0; r == 0 && i < k->n_sources; i++)

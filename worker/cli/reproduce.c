@@ -70,24 +70,6 @@ static void options_clear(struct reproduce_options *o)
         kiln_strv_free(o->mirror);
 }
 
-/* Our own word is believed when nobody else's is named. */
-static int read_keys(const struct kiln_context *c, const struct reproduce_options *o, struct kiln_policy *p,
-        struct kiln_error *err)
-{
-        int r = 0;
-
-        for (char **path = o->key; r == 0 && path && *path; path++)
-                r = kiln_policy_add_key(p, *path, err);
-        if (r == 0 && !o->key)
-                r = kiln_policy_add_local(p, c->key_dir, err);
-        if (r < 0 || p->keys.n > 0)
-                return r;
-        kiln_error_set(err, KILN_BAD_INPUT, 0, "looking for", "a key to check the provenance with",
-                o->key ? "no PEM key was given" : "none was given, and this worker has none of its own");
-        kiln_error_advise(err, "Give the builder's attest.pub with --key.");
-        return -ENOKEY;
-}
-
 /* ---- the result ---------------------------------------------------------------------------------- */
 
 static json_t *list_json(char *const *v)
@@ -218,7 +200,9 @@ int kiln_cmd_reproduce(struct kiln_context *c, int argc, char **argv)
         limits.silence_s = o.silence;
         limits.memory_bytes = o.memory;
         limits.disk_bytes = o.disk;
-        r = read_keys(c, &o, policy, &err);
+        r = kiln_policy_add_keys(policy, o.key, c->key_dir, &err);
+        if (r == 0)
+                r = kiln_policy_check_keys(policy, &err);
         if (r == 0)
                 r = kiln_reproduce(c,
                         &(struct kiln_reproduce){.path = argv[0],

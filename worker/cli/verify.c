@@ -108,24 +108,16 @@ static int open_policy(const struct kiln_context *c, const struct verify_values 
         struct kiln_error *err)
 {
         _cleanup_(kiln_policy_freep) struct kiln_policy *p = NULL;
-        int r = 0;
+        int r;
 
         if (o->policy)
                 return kiln_policy_load(o->policy, ret, err);
         p = kiln_policy_new();
-        for (char **k = o->keys; r == 0 && k && *k; k++)
-                r = kiln_policy_add_key(p, *k, err);
-        if (r == 0 && !o->keys)
-                r = kiln_policy_add_local(p, c->key_dir, err);
+        r = kiln_policy_add_keys(p, o->keys, c->key_dir, err);
+        if (r == 0 && !o->against)
+                r = kiln_policy_check_keys(p, err);
         if (r < 0)
                 return r;
-        if (p->keys.n == 0 && !o->against) {
-                r = kiln_error_set(err, KILN_BAD_INPUT, ENOKEY, "verifying", NULL,
-                        "there is no key that attestations could be by");
-                kiln_error_advise(
-                        err, "Give the builder's attest.pub with --key, or a policy file with --policy.");
-                return r;
-        }
         *ret = TAKE_PTR(p);
         return 0;
 }

@@ -152,6 +152,29 @@ int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kil
         return r;
 }
 
+int kiln_policy_add_keys(
+        struct kiln_policy *p, char *const *paths, const char *key_dir, struct kiln_error *err)
+{
+        int r = 0;
+
+        if (!paths)
+                return key_dir ? kiln_policy_add_local(p, key_dir, err) : 0;
+        for (; r == 0 && *paths; paths++)
+                r = kiln_policy_add_key(p, *paths, err);
+        return r;
+}
+
+int kiln_policy_check_keys(const struct kiln_policy *p, struct kiln_error *err)
+{
+        if (p->keys.n > 0)
+                return 0;
+        kiln_error_set(err, KILN_BAD_INPUT, 0, "looking for", "a key that attestations could be by",
+                "none was given, and this user has none of their own");
+        kiln_error_advise(
+                err, "Give the builder's attest.pub with --key (rpm.asc is for packages' signatures only).");
+        return -ENOKEY;
+}
+
 /* ---- the file ---------------------------------------------------------------------------------------- */
 
 struct document {

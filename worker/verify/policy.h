@@ -74,5 +74,13 @@ int kiln_policy_add_key(struct kiln_policy *p, const char *path, struct kiln_err
 /* Adds the public halves of a local key pair, where there is one. */
 int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kiln_error *err);
 
+/* The key files somebody named (NULL: nobody did), else the local keys: who names none believes their own
+ * word. key_dir NULL: no local ones. */
+int kiln_policy_add_keys(
+        struct kiln_policy *p, char *const *paths, const char *key_dir, struct kiln_error *err);
+
+/* BAD_INPUT (-ENOKEY) when there is no key that attestations could be by. */
+int kiln_policy_check_keys(const struct kiln_policy *p, struct kiln_error *err);
+
 /* Whether a moment lies in [from, until). */
 bool kiln_policy_valid_at(int64_t from_s, int64_t until_s, int64_t at_s);
