@@ -284,12 +284,10 @@ static int hash_from(const struct kiln_rpmsig *s, int fd, uint64_t from, struct 
                 size_t want = at < s->payload_offset && s->payload_offset - at < CHUNK_BYTES
                                       ? (size_t)(s->payload_offset - at)
                                       : CHUNK_BYTES;
-                ssize_t n = pread(fd, chunk, want, (off_t)at);
+                ssize_t n = kiln_fd_read_at(fd, chunk, want, at);
 
-                if (n < 0 && errno == EINTR)
-                        continue;
                 if (n < 0)
-                        return -errno;
+                        return (int)n;
                 if (n == 0)
                         break;
                 kiln_hasher_update(file, chunk, (size_t)n);

@@ -1,5 +1,6 @@
 #include "worker/base/digest.h"
 
+#include "worker/base/file.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -59,12 +60,10 @@ int kiln_digest_of_fd(int fd, struct kiln_digest *ret, uint64_t *ret_size)
         uint64_t size = 0;
 
         for (;;) {
-                ssize_t n = pread(fd, chunk, 256 * 1024, (off_t)size);
+                ssize_t n = kiln_fd_read_at(fd, chunk, 256 * 1024, size);
 
-                if (n < 0 && errno == EINTR)
-                        continue;
                 if (n < 0)
-                        return -errno;
+                        return (int)n;
                 if (n == 0)
                         break;
                 kiln_hasher_update(h, chunk, (size_t)n);

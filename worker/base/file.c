@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -65,6 +66,14 @@ ssize_t kiln_fd_read_at(int fd, void *data, size_t len, uint64_t offset)
                 done += (size_t)n;
         }
         return (ssize_t)done;
+}
+
+int kiln_fd_lock(int fd, int how)
+{
+        while (flock(fd, how) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return 0;
 }
 
 int kiln_fd_write(int fd, const void *data, size_t len)

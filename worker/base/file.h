@@ -26,6 +26,9 @@ int kiln_fd_write(int fd, const void *data, size_t len);
 /* Up to len bytes from an offset, fewer only at the end of the file: how many, or negative errno. */
 ssize_t kiln_fd_read_at(int fd, void *data, size_t len, uint64_t offset);
 
+/* flock(2), begun anew when a signal interrupts it. */
+int kiln_fd_lock(int fd, int how);
+
 /* Copies all of `in` (from offset 0) to `out`'s current position; copy_file_range where it works. */
 int kiln_fd_copy(int in, int out, uint64_t *ret_bytes);
 

@@ -26,9 +26,9 @@ int kiln_lease_make(int parent_fd, const char *prefix, char **ret_name, int *ret
 
         if (gate < 0)
                 return gate;
-        while (flock(gate, LOCK_SH) < 0)
-                if (errno != EINTR)
-                        return -errno;
+        r = kiln_fd_lock(gate, LOCK_SH);
+        if (r < 0)
+                return r;
         dir = kiln_dir_make_temp(parent_fd, prefix, &name);
         if (dir < 0)
                 return dir;

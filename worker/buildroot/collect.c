@@ -99,14 +99,6 @@ static int compare_used(const void *a, const void *b)
         return r ? r : strcmp(x->path, y->path);
 }
 
-static int gate(const struct kiln_store *s, int how)
-{
-        while (flock(s->gate_fd, how) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return 0;
-}
-
 /* Under the gate: the begin of the oldest live lease but our own; dead ones are removed. Without any: the end
  * of time. */
 static int leases_oldest(struct kiln_store *s, struct timespec *ret)
@@ -137,7 +129,7 @@ static int leases_oldest(struct kiln_store *s, struct timespec *ret)
 static int item_remove(struct kiln_store *s, const struct item *i, const struct timespec *protected_from)
 {
         struct stat st;
-        int r = gate(s, LOCK_EX);
+        int r = kiln_fd_lock(s->gate_fd, LOCK_EX);
 
         if (r < 0)
                 return r;
@@ -147,7 +139,7 @@ static int item_remove(struct kiln_store *s, const struct item *i, const struct 
                 r = 1;
         else if (unlinkat(i->dir_fd, i->path, 0) < 0 && errno != ENOENT)
                 r = -errno;
-        gate(s, LOCK_UN);
+        kiln_fd_lock(s->gate_fd, LOCK_UN);
         return r;
 }
 
@@ -206,7 +198,7 @@ void store_sweep(struct kiln_store *s)
                 return;
         (void)leases_oldest(s, &oldest);
         (void)partials_remove(s, INT64_MIN, &freed);
-        gate(s, LOCK_UN);
+        kiln_fd_lock(s->gate_fd, LOCK_UN);
 }
 
 int kiln_store_collect(
@@ -215,14 +207,14 @@ int kiln_store_collect(
         _cleanup_(items_clear) struct items files = {0};
         struct timespec protected_from = {0, 0};
         uint64_t total, freed = 0;
-        int r = gate(s, LOCK_EX);
+        int r = kiln_fd_lock(s->gate_fd, LOCK_EX);
 
         if (r == 0) {
                 r = leases_oldest(s, &protected_from);
                 if (r == 0)
                         r = partials_remove(
                                 s, quota_bytes == 0 ? INT64_MAX : time(NULL) - PARTIAL_AGE_S, &freed);
-                gate(s, LOCK_UN);
+                kiln_fd_lock(s->gate_fd, LOCK_UN);
         }
         if (r == 0)
                 r = items_walk(s->files_fd, ".", WALK_DEPTH_MAX, &files);

@@ -27,14 +27,6 @@ void store_path(const struct kiln_digest *d, char path[STORE_PATH_MAX])
         snprintf(path, STORE_PATH_MAX, "%.2s/%.2s/%s", hex, hex + 2, hex);
 }
 
-static int lock_file(int fd, int how)
-{
-        while (flock(fd, how) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return 0;
-}
-
 static void random_name(char *out, size_t size, const char *prefix)
 {
         uint64_t r[2] = {0, 0};
@@ -57,14 +49,14 @@ static int lease_open(struct kiln_store *s)
         random_name(name, sizeof(name), "");
         /* Under the gate: a collector must not find the file before it is locked and take it for a dead
          * one's. */
-        r = lock_file(s->gate_fd, LOCK_SH);
+        r = kiln_fd_lock(s->gate_fd, LOCK_SH);
         if (r < 0)
                 return r;
         fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        r = fd < 0 ? -errno : lock_file(fd, LOCK_SH);
+        r = fd < 0 ? -errno : kiln_fd_lock(fd, LOCK_SH);
         if (r == 0 && fstat(fd, &st) < 0)
                 r = -errno;
-        lock_file(s->gate_fd, LOCK_UN);
+        kiln_fd_lock(s->gate_fd, LOCK_UN);
         if (r < 0)
                 return r;
         s->lease_time = st.st_mtim;
@@ -156,7 +148,7 @@ int store_find_sized(struct kiln_store *s, const struct kiln_digest *d, uint64_t
         int r;
 
         store_path(d, path);
-        r = lock_file(s->gate_fd, LOCK_SH);
+        r = kiln_fd_lock(s->gate_fd, LOCK_SH);
         if (r < 0)
                 return r;
         fd = openat(s->files_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -169,7 +161,7 @@ int store_find_sized(struct kiln_store *s, const struct kiln_digest *d, uint64_t
         }
         if (r == 0)
                 touch(s, fd);
-        lock_file(s->gate_fd, LOCK_UN);
+        kiln_fd_lock(s->gate_fd, LOCK_UN);
         if (r == -ENOENT)
                 return KILN_STORE_ABSENT;
         if (r < 0)
@@ -211,7 +203,7 @@ int kiln_store_find_verified(struct kiln_store *s, const struct kiln_digest *d, 
 static int partial_lock(struct kiln_store *s, int fd, const char *name)
 {
         struct stat mine, there;
-        int r = lock_file(fd, LOCK_EX | LOCK_NB);
+        int r = kiln_fd_lock(fd, LOCK_EX | LOCK_NB);
 
         if (r < 0)
                 return r;
@@ -255,12 +247,12 @@ static int partial_open(struct kiln_store *s, const char *name)
 
 int store_partial_open(struct kiln_store *s, const char *name)
 {
-        int fd, r = lock_file(s->gate_fd, LOCK_SH); /* no sweep between its making and its locking */
+        int fd, r = kiln_fd_lock(s->gate_fd, LOCK_SH); /* no sweep between its making and its locking */
 
         if (r < 0)
                 return r;
         fd = partial_open(s, name);
-        lock_file(s->gate_fd, LOCK_UN);
+        kiln_fd_lock(s->gate_fd, LOCK_UN);
         return fd;
 }
 
