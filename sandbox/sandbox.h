@@ -122,6 +122,8 @@ enum kiln_sandbox_limit {
         KILN_LIMIT_DISK,
 };
 const char *kiln_sandbox_limit_name(enum kiln_sandbox_limit l); /* "wall", "silence", … */
+const char *kiln_sandbox_limit_unit(
+        enum kiln_sandbox_limit l); /* of its value, for people: " s", " bytes" or "" */
 
 struct kiln_sandbox {
         struct kiln_idmap idmap;

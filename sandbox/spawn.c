@@ -22,21 +22,28 @@ void kiln_sandbox_init(struct kiln_sandbox *s)
                 s->keep_fds[i] = -1;
 }
 
+static const struct {
+        const char *name, *unit;
+} limits[] = {
+        [KILN_LIMIT_NONE] = {"none", ""},
+        [KILN_LIMIT_WALL] = {"wall", " s"},
+        [KILN_LIMIT_SILENCE] = {"silence", " s"},
+        [KILN_LIMIT_CPU] = {"cpu", " s"},
+        [KILN_LIMIT_MEMORY] = {"memory", " bytes"},
+        [KILN_LIMIT_PIDS] = {"pids", ""},
+        [KILN_LIMIT_OUTPUT] = {"output", " bytes"},
+        [KILN_LIMIT_FILE] = {"file", " bytes"},
+        [KILN_LIMIT_DISK] = {"disk", " bytes"},
+};
+
 const char *kiln_sandbox_limit_name(enum kiln_sandbox_limit l)
 {
-        static const char *const names[] = {
-                [KILN_LIMIT_NONE] = "none",
-                [KILN_LIMIT_WALL] = "wall",
-                [KILN_LIMIT_SILENCE] = "silence",
-                [KILN_LIMIT_CPU] = "cpu",
-                [KILN_LIMIT_MEMORY] = "memory",
-                [KILN_LIMIT_PIDS] = "pids",
-                [KILN_LIMIT_OUTPUT] = "output",
-                [KILN_LIMIT_FILE] = "file",
-                [KILN_LIMIT_DISK] = "disk",
-        };
+        return (size_t)l < SANDBOX_COUNT(limits) ? limits[l].name : "?";
+}
 
-        return (size_t)l < SANDBOX_COUNT(names) && names[l] ? names[l] : "?";
+const char *kiln_sandbox_limit_unit(enum kiln_sandbox_limit l)
+{
+        return (size_t)l < SANDBOX_COUNT(limits) ? limits[l].unit : "";
 }
 
 static int validate(const struct kiln_sandbox *s, struct kiln_sandbox_error *err)

@@ -182,6 +182,7 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
 {
         struct kiln_sandbox_result result = {0};
         struct kiln_sandbox_error serr = {0};
+        const char *unit;
         int r;
 
         transcript_reset(&b->transcript);
@@ -192,6 +193,7 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
         b->opened.lost |= result.observe_lost;
         if (!b->usage.first_exec_ns && run->s.argv)
                 b->usage.first_exec_ns = result.exec_ns;
+        unit = kiln_sandbox_limit_unit(result.limit);
         switch (result.how) {
         case KILN_SANDBOX_EXITED:
                 *ret_status = result.status;
@@ -200,8 +202,9 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
                 return kiln_error_set(err, KILN_CANCELLED, ECANCELED, doing, subject, "cancelled");
         case KILN_SANDBOX_LIMITED:
                 return kiln_error_set(err, KILN_LIMIT, 0, doing, subject,
-                        "%s limit of %llu reached (peak %llu)%s%s%s", kiln_sandbox_limit_name(result.limit),
-                        (unsigned long long)result.limit_value, (unsigned long long)result.limit_peak,
+                        "%s limit of %llu%s reached (peak %llu%s)%s%s%s",
+                        kiln_sandbox_limit_name(result.limit), (unsigned long long)result.limit_value, unit,
+                        (unsigned long long)result.limit_peak, unit,
                         result.limit_guessed ? "; a guess: without a cgroup nothing proves it" : "",
                         b->transcript.section[0] ? "; in " : "", b->transcript.section);
         case KILN_SANDBOX_SIGNALED:

@@ -93,8 +93,9 @@ static int run_inside(struct layer_job *j, struct kiln_sandbox *s, const char *d
         if (result.how == KILN_SANDBOX_CANCELLED)
                 return kiln_error_set(err, KILN_CANCELLED, ECANCELED, doing, j->what, "cancelled");
         if (result.how == KILN_SANDBOX_LIMITED)
-                return kiln_error_set(err, KILN_LIMIT, 0, doing, j->what, "%s limit of %llu reached",
-                        kiln_sandbox_limit_name(result.limit), (unsigned long long)result.limit_value);
+                return kiln_error_set(err, KILN_LIMIT, 0, doing, j->what, "%s limit of %llu%s reached",
+                        kiln_sandbox_limit_name(result.limit), (unsigned long long)result.limit_value,
+                        kiln_sandbox_limit_unit(result.limit));
         /* Also after a success: a scriptlet may have gone on without a file it could not write. */
         if (no_room(j, s->upper_fd)) {
                 r = kiln_error_set(err, KILN_INFRA, ENOSPC, doing, j->what, "no room left below %s",

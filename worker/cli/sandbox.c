@@ -319,6 +319,7 @@ static int result_status(
         const struct kiln_context *c, const struct kiln_sandbox_result *result, const char *command)
 {
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        const char *unit = kiln_sandbox_limit_unit(result->limit);
 
         switch (result->how) {
         case KILN_SANDBOX_EXITED:
@@ -328,9 +329,10 @@ static int result_status(
         case KILN_SANDBOX_CANCELLED:
                 return KILN_CANCELLED;
         case KILN_SANDBOX_LIMITED:
-                kiln_error_set(&err, KILN_LIMIT, 0, "running", command, "%s limit of %llu exceeded (%llu)%s",
-                        kiln_sandbox_limit_name(result->limit), (unsigned long long)result->limit_value,
-                        (unsigned long long)result->limit_peak,
+                kiln_error_set(&err, KILN_LIMIT, 0, "running", command,
+                        "%s limit of %llu%s reached (peak %llu%s)%s", kiln_sandbox_limit_name(result->limit),
+                        (unsigned long long)result->limit_value, unit, (unsigned long long)result->limit_peak,
+                        unit,
                         result->limit_guessed ? "; a guess: it was killed, and no cgroup says why" : "");
                 return kiln_cli_fail(c, &err);
         }
