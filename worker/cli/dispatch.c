@@ -153,7 +153,13 @@ int kiln_cli_main(const struct kiln_command *const *commands, int argc, char **a
                 fputs("kiln: say what to do\nSee 'kiln --help'.\n", stderr);
                 return KILN_USAGE;
         }
-        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        /* "kiln help rebuild" is what many type first. */
+        if (strcmp(argv[1], "help") == 0 && argc > 2) {
+                argv[1] = argv[2];
+                argv[2] = (char *)"--help";
+                argc = 3;
+        }
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
                 return finish_output(usage(commands));
         if (strcmp(argv[1], "--version") == 0) {
                 puts("kiln " KILN_VERSION);

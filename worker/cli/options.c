@@ -306,11 +306,18 @@ static int parse_short(struct kiln_context *c, const struct kiln_command *comman
 static int check_verb(const struct kiln_command *command, int n, char **words)
 {
         _cleanup_free_ const char **names = NULL;
+        _cleanup_buf_ struct kiln_buf actions = KILN_BUF_INIT;
         size_t n_names = 0;
         const char *near;
 
         if (n == 0) {
-                kiln_options_complain(command, "say what to do: list the actions with --help");
+                for (const struct kiln_verb *v = command->verbs; v->name; v++)
+                        kiln_buf_printf(&actions, "%s%s",
+                                v == command->verbs ? ""
+                                : v[1].name         ? ", "
+                                                    : " or ",
+                                v->name);
+                kiln_options_complain(command, "say what to do: %s", kiln_buf_str(&actions));
                 return -EINVAL;
         }
         for (const struct kiln_verb *v = command->verbs; v->name; v++) {
