@@ -261,8 +261,12 @@ int kiln_keys_open(const char *dir, const char *user_id, struct kiln_keys **ret,
                 return kiln_error_set(err, KILN_USAGE, EINVAL, DOING, user_id,
                         "a user id is one line of at most %d bytes", USER_ID_MAX);
         dir_fd = kiln_dir_make(AT_FDCWD, dir, 0700);
-        if (dir_fd < 0)
-                return kiln_error_set(err, KILN_INFRA, -dir_fd, DOING, dir, "cannot make the directory");
+        if (dir_fd < 0) {
+                r = kiln_error_set(err, KILN_INFRA, -dir_fd, DOING, dir, "cannot make the directory");
+                kiln_error_advise(
+                        err, "Set KILN_KEYS to a directory that is yours, or sign nothing with --sign none.");
+                return r;
+        }
         r = check_private(dir_fd, dir, err);
         if (r < 0)
                 return r;

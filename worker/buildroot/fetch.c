@@ -226,11 +226,11 @@ static int mirrors_exhausted(const struct engine *e, const struct transfer *t)
                 kiln_buf_puts(&text, "no URL is known for it");
         if (offline > 0) {
                 r = kiln_error_set(e->err, KILN_REFUSED, ENETUNREACH, "fetching", t->name, "%s", text.data);
-                kiln_error_advise(e->err, "it is not in the store: run once without --offline");
+                kiln_error_advise(e->err, "It is not in the store: run once without --offline.");
                 return r;
         }
         r = kiln_error_set(e->err, KILN_INFRA, 0, "fetching", t->name, "%s", text.data);
-        kiln_error_advise(e->err, "check the network and the repository's URLs, then try again");
+        kiln_error_advise(e->err, "Check the network and the repository's URLs, then try again.");
         return r;
 }
 
@@ -637,7 +637,7 @@ static int engine_check_space(struct engine *e)
         kiln_error_set(e->err, KILN_INFRA, ENOSPC, "fetching", NULL,
                 "%llu MiB are needed and %llu MiB free in %s", (unsigned long long)(e->total_bytes >> 20),
                 (unsigned long long)(room >> 20), e->store->context->cache_dir);
-        kiln_error_advise(e->err, "free some space, for instance with `kiln cache gc --quota 10G`");
+        kiln_error_advise(e->err, "Free some space, for instance with `kiln cache gc --quota 10G`.");
         return -ENOSPC;
 }
 

@@ -234,7 +234,7 @@ static int refuse(const struct reader *r, const char *where, const char *what)
 {
         int rc = kiln_error_set(r->err, KILN_BAD_INPUT, 0, "reading lock", r->name, "%s: %s", where, what);
 
-        kiln_error_advise(r->err, "make the lock again with `kiln lock`");
+        kiln_error_advise(r->err, "Make the lock again with `kiln lock`.");
         return rc;
 }
 

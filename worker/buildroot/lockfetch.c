@@ -60,7 +60,7 @@ static int sources_find(struct lockfetch *l)
                                 "toolchain %s has no repository of this name", l->toolchain->name);
 
                         kiln_error_advise(
-                                l->err, "use the toolchain the lock was made with (%s)", l->lock->toolchain);
+                                l->err, "Use the toolchain the lock was made with (%s).", l->lock->toolchain);
                         return rc;
                 }
                 s->keys = keys_digest(l->toolchain, s->repository);
@@ -191,13 +191,13 @@ static int check_signature(struct lockfetch *l, const struct kiln_locked_package
                 rc = kiln_error_set(l->err, KILN_INFRA, 0, "checking the signature of", p->nevra,
                         "it is not signed, and repository %s of toolchain %s must have signed packages",
                         p->repository, l->toolchain->name);
-                kiln_error_advise(l->err, "if that repository really has unsigned packages, say so in the "
+                kiln_error_advise(l->err, "If that repository really has unsigned packages, say so in the "
                                           "toolchain's definition: unsigned-packages = true");
                 return rc;
         }
         rc = kiln_error_set(l->err, KILN_INFRA, 0, "checking the signature of", p->nevra,
                 "it is signed by a key that is not among those of repository %s", p->repository);
-        kiln_error_advise(l->err, "the toolchain's definition names the keys that are accepted");
+        kiln_error_advise(l->err, "The toolchain's definition names the keys that are accepted.");
         return rc;
 }
 

@@ -255,7 +255,7 @@ static int open_offline(const struct kiln_context *c, const struct kiln_toolchai
         if (rc < 0) {
                 rc = kiln_error_set(err, KILN_REFUSED, -rc, "reading the metadata of repository",
                         m->repository->id, "offline, and there is no copy of it");
-                kiln_error_advise(err, "run once without --offline, or build from a lock with --lock");
+                kiln_error_advise(err, "Run once without --offline, or build from a lock with --lock.");
                 return rc;
         }
         m->mirrors = kiln_mirrorlist_parse(kiln_buf_str(&mirrors), mirrors.len);

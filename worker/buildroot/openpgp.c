@@ -150,6 +150,6 @@ int kiln_openpgp_verify(const struct kiln_keyring *k, const void *data, size_t l
                 return 0;
         }
         kiln_error_set(err, KILN_INFRA, 0, "checking the signature of", name, "%s", cause);
-        kiln_error_advise(err, "the repository, its mirror or the toolchain's key is not what it should be");
+        kiln_error_advise(err, "The repository, its mirror or the toolchain's key is not what it should be.");
         return -EBADMSG;
 }

@@ -19,7 +19,7 @@ static int parse_error(struct kiln_error *err, const char *name, const char *why
 {
         kiln_error_set(err, KILN_INFRA, 0, "reading", name, "%s", why ? why : "it is no proper XML");
         kiln_error_advise(
-                err, "the repository or its mirror is broken: try again later or use another mirror");
+                err, "The repository or its mirror is broken: try again later or use another mirror.");
         return -EBADMSG;
 }
 

@@ -124,7 +124,7 @@ static int unsatisfiable(struct kiln_pool *p, Solver *solver, const char *who, s
 
         explain_problems(p, solver, &text);
         kiln_error_set(err, KILN_BAD_INPUT, 0, "finding packages for", who, "%s", kiln_buf_str(&text));
-        kiln_error_advise(err, "toolchain %s looked in: %s", p->toolchain->name,
+        kiln_error_advise(err, "Toolchain %s looked in: %s", p->toolchain->name,
                 p->n_repositories ? repository_name_url(p->repositories[0].metadata.repository)
                                   : "no repository");
         return -ENOENT;

@@ -102,7 +102,7 @@ int kiln_store_open(const struct kiln_context *c, struct kiln_store **ret, struc
         r = store_open(s, path);
         if (r < 0) {
                 kiln_error_set(err, KILN_INFRA, -r, "opening the store", path, "cannot make or open it");
-                kiln_error_advise(err, "set KILN_CACHE to a directory that is yours and has room");
+                kiln_error_advise(err, "Set KILN_CACHE to a directory that is yours and has room.");
                 return r;
         }
         *ret = TAKE_PTR(s);
@@ -284,7 +284,7 @@ int store_write_error(struct kiln_store *s, int errnum, const char *name, struct
                 full ? "no room left in" : "cannot write to", s->context->cache_dir);
 
         if (full)
-                kiln_error_advise(err, "free some space, for instance with `kiln cache gc --quota 10G`");
+                kiln_error_advise(err, "Free some space, for instance with `kiln cache gc --quota 10G`.");
         return r;
 }
 
@@ -369,7 +369,7 @@ static int store_add(struct kiln_store *s, struct source *from, const char *name
                 kiln_digest_to_hex(&d, got);
                 r = kiln_error_set(
                         err, KILN_BAD_INPUT, 0, "storing", name, "its SHA-256 is %s, expected %s", got, want);
-                kiln_error_advise(err, "this is another file than the one that was named: get it again");
+                kiln_error_advise(err, "This is another file than the one that was named: get it again.");
                 return r;
         }
         r = store_partial_commit(s, fd, partial, &d);

@@ -35,12 +35,18 @@ static void stages_sweep(int out_fd)
                 closedir(d);
 }
 
+static int directory_failed(const char *directory, int r, struct kiln_error *err)
+{
+        kiln_error_set(err, KILN_INFRA, r, "making the result directory", directory, "cannot write there");
+        kiln_error_advise(err, "Give a directory that is yours, and has room, with -o.");
+        return r;
+}
+
 int publication_open(struct publication *p, const char *directory, struct kiln_error *err)
 {
         p->out_fd = kiln_dir_make(AT_FDCWD, directory, 0755);
         if (p->out_fd < 0)
-                return kiln_error_set(
-                        err, KILN_INFRA, p->out_fd, "making the result directory", directory, "mkdir");
+                return directory_failed(directory, p->out_fd, err);
         p->out = kiln_strdup(directory);
         /* So that nobody takes a stage for a dead one's between its making and its locking. */
         flock(p->out_fd, LOCK_EX);
@@ -49,10 +55,7 @@ int publication_open(struct publication *p, const char *directory, struct kiln_e
         if (p->stage_fd >= 0)
                 flock(p->stage_fd, LOCK_EX);
         flock(p->out_fd, LOCK_UN);
-        if (p->stage_fd < 0)
-                return kiln_error_set(
-                        err, KILN_INFRA, p->stage_fd, "writing to the result directory", directory, "mkdir");
-        return 0;
+        return p->stage_fd < 0 ? directory_failed(directory, p->stage_fd, err) : 0;
 }
 
 void publication_close(struct publication *p)

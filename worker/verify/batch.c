@@ -390,9 +390,11 @@ int kiln_verify_batch(const struct kiln_context *c, const struct kiln_verify_opt
                 r = add_path(&b, *p, err);
         if (r < 0)
                 return r;
-        if (b.n_files == 0)
-                return kiln_error_set(
-                        err, KILN_BAD_INPUT, ENOENT, DOING, paths[0], "there is no RPM to judge");
+        if (b.n_files == 0) {
+                r = kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, paths[0], "there is no RPM to judge");
+                kiln_error_advise(err, "Give RPM files, or directories that have some.");
+                return r;
+        }
         make_groups(&b);
         r = judge_all(&b, jobs, err);
         if (r < 0)

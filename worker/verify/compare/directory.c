@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #define ENTRIES_MAX 100000
+#define WHAT_TO_GIVE "Give two RPM files, or two directories as kiln rebuild leaves them."
 
 enum kind {
         KIND_PACKAGE = 0,
@@ -250,9 +251,12 @@ int kiln_compare_directories(const struct kiln_context *c, int a, const char *a_
         r = listings_compare(c, &la, &lb, options ? options : &defaults, report, err);
         if (r < 0)
                 return r;
-        if (report->n_pairs == 0)
-                return kiln_error_set(err, KILN_BAD_INPUT, ENOENT, "comparing", a_name,
+        if (report->n_pairs == 0) {
+                r = kiln_error_set(err, KILN_BAD_INPUT, 0, "comparing", a_name,
                         "neither of the two directories holds a package or a document");
+                kiln_error_advise(err, WHAT_TO_GIVE);
+                return r;
+        }
         *ret = TAKE_PTR(report);
         return 0;
 }
@@ -270,8 +274,10 @@ int kiln_compare_paths(const struct kiln_context *c, const char *a, const char *
                         r = kiln_error_set(err, KILN_BAD_INPUT, errno, "opening", paths[i], "cannot be read");
         }
         if (r == 0 && S_ISDIR(st[0].st_mode) != S_ISDIR(st[1].st_mode))
-                r = kiln_error_set(err, KILN_BAD_INPUT, EINVAL, "comparing", a,
+                r = kiln_error_set(err, KILN_BAD_INPUT, 0, "comparing", a,
                         "one of the two is a directory, the other is not");
+        if (r < 0)
+                kiln_error_advise(err, WHAT_TO_GIVE);
         if (r == 0)
                 r = S_ISDIR(st[0].st_mode)
                             ? kiln_compare_directories(c, fds[0], a, fds[1], b, options, ret, err)
