@@ -83,10 +83,15 @@ die() {
         exit 1
 }
 
+# To be called after may_install.
 as_root() {
-        if [ "$(id -u)" = 0 ]; then "$@"
-        elif command -v sudo >/dev/null; then sudo "$@"
-        else die "needs root for: $*"; fi
+        if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+may_install() { # COMMAND...
+        [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo true; } ||
+                die "this machine lacks packages that only root can install. As root, run this, then start again:
+    $*"
 }
 
 # The packages of one family which are not there yet.
@@ -107,12 +112,14 @@ install_packages() {
         if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
                 missing=$(missing_packages 1 deb_installed)
                 [ -n "$missing" ] || return 0
+                may_install apt-get install --no-install-recommends $missing
                 say "installing:" $missing
                 as_root apt-get -q update
                 as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends $missing
         elif command -v dnf >/dev/null; then # untried: there was no machine of this family
                 missing=$(missing_packages 2 rpm -q)
                 [ -n "$missing" ] || return 0
+                may_install dnf install --setopt=install_weak_deps=False $missing
                 say "installing:" $missing
                 as_root dnf -y install --setopt=install_weak_deps=False $missing
         else
