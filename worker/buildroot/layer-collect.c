@@ -31,34 +31,35 @@ static int entry_compare(const void *a, const void *b)
 }
 
 struct size_call {
-        int fd;
-        const char *name;
-        int out;
+        int fd, out;
 };
 
 static int size_in_map(void *arg)
 {
         struct size_call *s = arg;
         uint64_t bytes = 0;
-        int r = kiln_tree_size(s->fd, s->name, &bytes);
+        int r = kiln_tree_size(s->fd, ".", &bytes);
 
         if (r < 0 || write(s->out, &bytes, sizeof(bytes)) != sizeof(bytes))
                 return 1;
         return 0;
 }
 
-/* Trees of mapped ids may hold directories that only those ids can read. */
+/* Trees of mapped ids may hold directories that only those ids can read; the layer's own directory may be one
+ * that they cannot even pass through. */
 static uint64_t layer_bytes(const struct kiln_idmap *map, int layers_fd, const char *name)
 {
+        _cleanup_free_ char *path = kiln_path_join(name, "root");
+        _cleanup_close_ int root = openat(layers_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_close_ int in = -1, out = -1;
         struct kiln_sandbox_error serr;
         uint64_t bytes = 0;
         int fds[2];
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
+        if (root < 0 || pipe2(fds, O_CLOEXEC) < 0)
                 return 0;
         in = fds[0], out = fds[1];
-        struct size_call call = {layers_fd, name, out};
+        struct size_call call = {root, out};
         if (kiln_idmap_call(map, size_in_map, &call, &serr) != 0 ||
                 read(in, &bytes, sizeof(bytes)) != sizeof(bytes))
                 return 0;
@@ -182,7 +183,8 @@ int kiln_layers_collect(
         for (size_t i = 0; i < n; i++)
                 total += entries[i].bytes;
         for (size_t i = 0; i < n && r >= 0; i++) {
-                if (!entries[i].rubbish && total <= quota_bytes)
+                /* Nothing may stay: not one whose size could not be found either. */
+                if (!entries[i].rubbish && quota_bytes > 0 && total <= quota_bytes)
                         break;
                 r = layer_remove(&map, fd, entries[i].name, err);
                 if (r == 0) {
