@@ -57,6 +57,35 @@ check "JSON says the same" eval 'diff 7 --json "$work/r1" "$work/r3" &&
                 "$work/said" >/dev/null'
 check "a page says the same, without script" eval 'diff 7 --html "$work/page.html" "$work/r1" "$work/r3" &&
         grep -qF /pot/text "$work/page.html" && ! grep -qi "<script" "$work/page.html"'
+# File names and texts that would be markup, were they not escaped. In full, a browser says what it makes of the page.
+names=('<img src=x onerror=alert(1)>' '"><script>alert(2)<script>' "&lt;b&gt; ' \"")
+page_source() { # TEXT
+        local name
+        head_of '<b>names' | sed 's/^Name: .*/Name: names/; s/^Summary: .*/Summary: <i>A<\/i> \& test/'
+        printf '%%install\nmkdir -p %%{buildroot}/names\ncd %%{buildroot}/names\n'
+        for name in "${names[@]}"; do printf "cat >'%s' <<'END'\n%s\nEND\n" "${name//\'/\'\\\'\'}" "$1"; done
+        printf '%%files\n/names\n'
+        tail_of
+}
+source=$(page_source one | srpm names)
+build keys1 n1
+source=$(page_source '<script src="http://kiln.invalid/x"></script>' | srpm names)
+build keys1 n2
+check "hostile file names are told" eval 'diff 7 --html "$work/names.html" "$work/n1" "$work/n2" && said "/names/${names[0]}"'
+check "and are no markup of the page" eval '! grep -qiE "<(img|script|b|i)[ >]" "$work/names.html" &&
+        grep -qF "/names/&lt;img src=x onerror=alert(1)&gt;" "$work/names.html"'
+if [ "${KILN_FULL:-0}" = 1 ]; then
+        judge() { "$top/tests/judges/report" "$@" >"$work/said" 2>"$work/log" || { sed 's/^/    /' "$work/said" "$work/log" | tail -n 5; return 1; }; }
+        check "a browser draws the page, and nothing happens" judge --says /pot/text "$work/page.html"
+        check "nor with hostile names, which are drawn to the letter" judge --says "/names/${names[0]}" --says "/names/${names[1]}" \
+                --says "/names/${names[2]}" --says '<script src="http://kiln.invalid/x"></script>' "$work/names.html"
+        # The same page, had it been written without care.
+        sed 's/&lt;img src=x/<img src=x/' "$work/names.html" >"$work/raw.html"
+        check "what is not escaped is noticed" eval '! judge "$work/raw.html" && said "<img"'
+        sed 's/&lt;script src=\(&quot;\|&#34;\)http/<script src="http/' "$work/names.html" >"$work/raw.html"
+        check "a script is, too" eval '! judge "$work/raw.html" && said "<script"'
+        check "and a name that is not there" eval '! judge --says "/names/other" "$work/page.html" && said "does not say"'
+fi
 check "a page that cannot be written is an error" diff 4 --html "$work/no/such/page.html" "$rpm1" "$rpm2"
 
 cp -r "$work/r1" "$work/less"
