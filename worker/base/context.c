@@ -5,6 +5,7 @@
 #include "worker/base/paths.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <string.h>
@@ -34,11 +35,24 @@ static char *user_dir(
         return home ? kiln_asprintf("%s/%s/kiln", home, below) : NULL;
 }
 
+/* An installation below $DESTDIR, or copied to somewhere, has its data where it has its program. NULL: it has
+ * not. */
+static char *data_beside(const char *exe)
+{
+        _cleanup_free_ char *prefix = NULL, *data = NULL;
+
+        if (KILN_DATA_BELOW[0] == '/' || !kiln_ends_with(exe, "/" KILN_WHOLE_BELOW))
+                return NULL;
+        prefix = kiln_strndup(exe, strlen(exe) - strlen("/" KILN_WHOLE_BELOW));
+        data = kiln_asprintf("%s/%s", prefix, KILN_DATA_BELOW);
+        return kiln_file_exists(AT_FDCWD, data) ? TAKE_PTR(data) : NULL;
+}
+
 /* An uninstalled kiln (build/worker/cli/kiln) uses the toolchains/ of the tree it was built from. */
 static char *data_dir(void)
 {
         const char *v = getenv("KILN_DATA");
-        char exe[4096];
+        char exe[4096], *beside = NULL;
         ssize_t n;
 
         if (v && v[0] == '/')
@@ -48,8 +62,9 @@ static char *data_dir(void)
                 exe[n] = '\0';
                 if (strncmp(exe, KILN_BUILD_ROOT "/", strlen(KILN_BUILD_ROOT "/")) == 0)
                         return kiln_strdup(KILN_SOURCE_ROOT "/toolchains");
+                beside = data_beside(exe);
         }
-        return kiln_strdup(KILN_DATA_DIR);
+        return beside ? beside : kiln_strdup(KILN_DATA_DIR);
 }
 
 int kiln_context_init(struct kiln_context *c, struct kiln_error *err)

@@ -22,6 +22,7 @@ struct kiln_context {
  *   config  $KILN_CONFIG, else root: /etc/kiln, others: $XDG_CONFIG_HOME/kiln or ~/.config/kiln
  *   keys    $KILN_KEYS, else <config>/keys
  *   data    $KILN_DATA, else the source tree's toolchains/ when run from a build tree, else <datadir>/kiln
+ *           below the prefix that the program lies in, else below the one it was built for
  * HOME is taken from the environment, else from the password database. Errors: REFUSED when there is no home.
  */
 int kiln_context_init(struct kiln_context *c, struct kiln_error *err);

@@ -95,6 +95,9 @@ static int list(struct kiln_context *c, struct kiln_error *err)
         }
         if (all)
                 print_json(all);
+        if (r == 0 && !kiln_strv_contains(names, "bootstrap"))
+                kiln_sink_note(
+                        &c->sink, "`kiln toolchain bootstrap` makes one more, out of this host's packages");
         return r;
 }
 
