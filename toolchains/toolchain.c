@@ -567,8 +567,7 @@ int kiln_toolchain_load(
                 if (path && kiln_file_exists(AT_FDCWD, path))
                         return load_path(c, path, ret, err);
         }
-        kiln_error_set(
-                err, KILN_BAD_INPUT, ENOENT, "loading the toolchain", name, "there is no such definition");
+        kiln_error_set(err, KILN_BAD_INPUT, 0, "loading the toolchain", name, "there is no such definition");
         if (strcmp(name, "bootstrap") == 0) {
                 kiln_error_advise(err, "Make it with: kiln toolchain bootstrap");
         } else if (kiln_toolchain_list(c, &known, NULL) == 0) {

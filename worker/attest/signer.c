@@ -357,9 +357,12 @@ int kiln_signer_rpm(struct kiln_signer *s, int fd, const char *name, const struc
                 r = copy_rest(fd, out_fd, package.header_offset);
         if (r == 0)
                 r = kiln_digest_of_fd(out_fd, &written, NULL);
-        if (r < 0)
-                return kiln_error_set(
-                        err, KILN_INFRA, -r, "writing the signed package", name, "cannot write it");
+        if (r < 0) {
+                kiln_error_set(err, KILN_INFRA, -r, "writing the signed package", name, "cannot write it");
+                if (r == -ENOSPC || r == -EDQUOT)
+                        kiln_error_advise(err, "Free some space there and run the same command again.");
+                return r;
+        }
         if (!kiln_digest_equal(&written, &package.digests.signed_file))
                 return kiln_error_set(err, KILN_INFRA, ESTALE, "writing the signed package", name,
                         "it is not what the signer signed");
