@@ -1,7 +1,7 @@
 #!/bin/bash
 # kiln cache gc takes nothing from who is at work in the cache (neither stored files nor layers), takes everything once nobody
 # is, and what a killed run left as well. Prints "ok NAME" or "not ok NAME" lines.
-# shellcheck disable=SC2016 # what check evaluates
+# shellcheck disable=SC2016,SC2034 # what check evaluates
 . "$(dirname "$0")/pipeline.bash"
 # What is collected here must be nobody else's: the toolchain is small, the layer is made in some seconds.
 export KILN_CACHE=$work/cache
@@ -35,11 +35,11 @@ check "  whose sizes are told" eval '"$kiln" cache stat --json | jq -e ".storeBy
 gc
 is "gc frees nothing of it" "$before" "$(amount)"
 is "  and says so" 0 "$(jq .freedBytes "$work/gc")"
-echo done >&5
+echo ready >&5
 got=0
 wait "$pid" || got=$?
 exec 5>&-
-is "the work goes on in a root that is whole" "0 there bash done" "$got $(sed 's/^bash-.*/bash/' "$work/there" | xargs)"
+is "the work goes on in a root that is whole" "0 there bash ready" "$got $(sed 's/^bash-.*/bash/' "$work/there" | xargs)"
 gc
 is "nobody at work: gc leaves nothing" "0 0" "$(amount)"
 check "  and tells how much it freed" jq -e '.freedBytes > 1000000 and .storeBytes == 0 and .layerBytes == 0' "$work/gc" >"$work/said"
