@@ -74,7 +74,7 @@ static void on_observe(struct run *r, int fds[2])
 
         if (r->observation.fd >= 0 || fds[0] < 0 || fds[1] < 0)
                 return;
-        n = observe_take(&r->observation, fds[0], fds[1]);
+        n = observe_take(&r->observation, r->s, fds[0], fds[1]);
         if (n < 0)
                 run_fail(r, -step_fail(r->err, "watch files", -n, "cannot read the list of watches"));
         else

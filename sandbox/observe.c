@@ -1,99 +1,25 @@
-/* See observe.h: the watches in PID 1, their events in the caller. */
+/* See observe.h: the caller's side, which reads what PID 1 wrote down and what the kernel tells. */
 #include "sandbox/observe.h"
 #include "sandbox/util.h"
 
-#include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-/* The list that crosses: for each watch its descriptor and a path, "12 /usr/bin\0". */
-#define LIST_BYTES_MAX ((size_t)64 << 20)
 #define WATCHES_MAX ((size_t)1 << 22)
 
-static void fts_closep(FTS **f)
-{
-        if (*f)
-                fts_close(*f);
-}
-
-static bool is_writable(const struct kiln_sandbox *s, const char *path)
-{
-        for (const char *const *w = s->writable; w && *w; w++)
-                if (strcmp(*w, path) == 0)
-                        return true;
-        return false;
-}
-
-/* Mounts are not entered: what they hold is not the root's. */
-static int watch_tree(struct setup *u, int inotify_fd, const char *top, FILE *list)
-{
-        char *const tops[] = {(char *)(uintptr_t)top, NULL};
-        _cleanup_(fts_closep) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-        struct stat st;
-        FTSENT *e;
-
-        if (!walk || stat(top, &st) < 0)
-                return step_fail(&u->err, "watch files", errno, "cannot walk %s", top);
-        while (errno = 0, (e = fts_read(walk)) != NULL) {
-                int wd;
-
-                if (e->fts_info != FTS_D)
-                        continue;
-                if (is_writable(u->s, e->fts_path) || e->fts_statp->st_dev != st.st_dev) {
-                        fts_set(walk, e, FTS_SKIP);
-                        continue;
-                }
-                wd = TRY(u->hook, &u->err, "watch files",
-                        inotify_add_watch(inotify_fd, e->fts_accpath, IN_OPEN | IN_ONLYDIR | IN_DONT_FOLLOW));
-                if (wd < 0)
-                        return wd;
-                fprintf(list, "%d %s%c", wd, strcmp(e->fts_path, "/") == 0 ? "" : e->fts_path, '\0');
-        }
-        if (errno != 0)
-                return step_fail(&u->err, "watch files", errno, "cannot walk %s", top);
-        return 0;
-}
-
-int observe_start(struct setup *u)
-{
-        struct message m = {.kind = MESSAGE_OBSERVE};
-        _file_ FILE *list = NULL;
-        int n;
-
-        if (!u->s->observe)
-                return 0;
-        _fd_ int inotify_fd = TRY(u->hook, &u->err, "watch files", inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-        if (inotify_fd < 0)
-                return inotify_fd;
-        _fd_ int list_fd = TRY(u->hook, &u->err, "watch files", memfd_create("watches", MFD_CLOEXEC));
-        if (list_fd < 0)
-                return list_fd;
-        _fd_ int copy = TRY(u->hook, &u->err, "watch files", fcntl(list_fd, F_DUPFD_CLOEXEC, 3));
-        if (copy < 0)
-                return copy;
-        list = fdopen(copy, "w");
-        if (!list)
-                return step_fail(&u->err, "watch files", errno, "no memory");
-        copy = -1; /* the stream's */
-        for (const char *const *top = u->s->observe; *top; top++)
-                if ((n = watch_tree(u, inotify_fd, *top, list)) < 0)
-                        return n;
-        if (fflush(list) != 0)
-                return step_fail(&u->err, "watch files", errno, "cannot write the list");
-        n = message_send(u->control_fd, &m, (const int[]){inotify_fd, list_fd}, 2);
-        return n < 0 ? step_fail(&u->err, "watch files", -n, "cannot hand over the watches") : 0;
-}
-
 /* "12 /usr/bin": into paths[12]. */
-static int list_line(struct observation *o, char *line)
+static int list_line(struct observation *o, const struct kiln_sandbox *s, char *line)
 {
         char *end;
-        unsigned long wd = strtoul(line, &end, 10);
+        unsigned long wd;
 
+        if ((line[0] == '+' || line[0] == '!') && line[1] == ' ') {
+                s->seen(s->seen_ctx, line[0] == '+' ? KILN_SEEN_THERE : KILN_SEEN_CUT, line + 2);
+                return 0;
+        }
+        wd = strtoul(line, &end, 10);
         if (end == line || *end != ' ' || wd >= WATCHES_MAX)
                 return -EPROTO;
         if (wd >= o->n_paths) {
@@ -110,7 +36,7 @@ static int list_line(struct observation *o, char *line)
         return 0;
 }
 
-int observe_take(struct observation *o, int inotify_fd, int list_fd)
+int observe_take(struct observation *o, const struct kiln_sandbox *s, int inotify_fd, int list_fd)
 {
         struct stat st;
         size_t size = 0;
@@ -118,7 +44,7 @@ int observe_take(struct observation *o, int inotify_fd, int list_fd)
 
         if (fstat(list_fd, &st) < 0)
                 return -errno;
-        if (st.st_size < 0 || (size_t)st.st_size > LIST_BYTES_MAX)
+        if (st.st_size < 0 || (size_t)st.st_size > OBSERVE_LIST_BYTES_MAX)
                 return -EFBIG;
         o->text = malloc((size_t)st.st_size + 1);
         if (!o->text)
@@ -134,7 +60,7 @@ int observe_take(struct observation *o, int inotify_fd, int list_fd)
         }
         o->text[size] = '\0';
         for (char *line = o->text; n == 0 && line < o->text + size; line += strlen(line) + 1)
-                n = list_line(o, line);
+                n = list_line(o, s, line);
         if (n < 0)
                 return n;
         close(list_fd);
@@ -150,10 +76,14 @@ static void event_pass(struct observation *o, const struct kiln_sandbox *s, cons
                 o->lost = true;
         if (e->len == 0 || e->mask & IN_ISDIR || e->wd < 0 || (size_t)e->wd >= o->n_paths || !o->paths[e->wd])
                 return;
-        if (snprintf(path, sizeof path, "%s/%s", o->paths[e->wd], e->name) < (int)sizeof path)
-                s->opened(s->opened_ctx, path);
-        else
+        if (snprintf(path, sizeof path, "%s/%s", o->paths[e->wd], e->name) >= (int)sizeof path)
                 o->lost = true;
+        else
+                s->seen(s->seen_ctx,
+                        e->mask & IN_CREATE   ? KILN_SEEN_MADE
+                        : e->mask & IN_DELETE ? KILN_SEEN_REMOVED
+                                              : KILN_SEEN_OPENED,
+                        path);
 }
 
 bool observe_read(struct observation *o, const struct kiln_sandbox *s)

@@ -125,6 +125,29 @@ const char *kiln_sandbox_limit_name(enum kiln_sandbox_limit l); /* "wall", "sile
 const char *kiln_sandbox_limit_unit(
         enum kiln_sandbox_limit l); /* of its value, for people: " s", " bytes" or "" */
 
+/* A place of the root where the program is watched. */
+enum kiln_sandbox_watch_kind {
+        KILN_WATCH_ROOT = 0, /* files below it that are opened. Neither `writable` directories nor mounts are
+                                entered, but a mount may be named itself. What cannot be watched is fatal */
+        KILN_WATCH_TREE,     /* a tree that an earlier program wrote: first every regular file that is there,
+                                then those in its directories that are opened or moved away; links are not
+                                followed. More than is bearable is said, never fatal */
+        KILN_WATCH_NAMES,    /* one directory: names that are made in it, and removed */
+};
+
+struct kiln_sandbox_watch {
+        enum kiln_sandbox_watch_kind kind;
+        const char *path; /* absolute */
+};
+
+enum kiln_sandbox_seen {
+        KILN_SEEN_OPENED = 0, /* maybe often */
+        KILN_SEEN_THERE,      /* before the program runs */
+        KILN_SEEN_CUT,        /* path of a KILN_WATCH_TREE: not all of it is listed and watched */
+        KILN_SEEN_MADE,
+        KILN_SEEN_REMOVED,
+};
+
 struct kiln_sandbox {
         struct kiln_idmap idmap;
 
@@ -179,12 +202,12 @@ struct kiln_sandbox {
         bool nested_mounts;         /* leave /proc uncovered so that nested `unshare --mount-proc` works */
         bool sys_none;              /* no /sys at all */
 
-        /* Absolute directories of the root, NULL-terminated: `opened` is told of files below them that are
-         * opened, one and the same maybe often; NULL: nobody looks. Neither `writable` directories nor mounts
-         * are entered, but a mount may be named itself. What is not seen: observe.h. */
-        const char *const *observe;
-        void (*opened)(void *ctx, const char *path);
-        void *opened_ctx;
+        /* Where `seen` is told of what the program does, in the order it happened; n_observe 0: nobody looks.
+         * What is not seen: observe.h. */
+        const struct kiln_sandbox_watch *observe;
+        size_t n_observe;
+        void (*seen)(void *ctx, enum kiln_sandbox_seen what, const char *path);
+        void *seen_ctx;
 
         /* What a second build sees otherwise, so that a difference shows what a package depends on. All zero:
          * nothing of it. */
@@ -238,7 +261,7 @@ struct kiln_sandbox_result {
         uint64_t peak_disk_bytes; /* as the disk limit's watcher saw it, about once a second; 0 without one */
         uint64_t exec_ns;         /* monotonic time at which the program was executed */
         bool cgroup;              /* limits were enforced by a cgroup */
-        bool observe_lost;        /* the program opened more than was told: the kernel's queue overflowed */
+        bool observe_lost;        /* more happened than was told: the kernel's queue overflowed */
         enum kiln_id_mode id_mode;
 
         struct kiln_sandbox_denied denied[64]; /* calls the policy denied and a listener saw */

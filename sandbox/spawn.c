@@ -64,8 +64,8 @@ static int validate(const struct kiln_sandbox *s, struct kiln_sandbox_error *err
                 wrong = "the program's id is not mapped";
         else if ((s->uid == 0) != (s->gid == 0))
                 wrong = "uid and gid must both be 0 or both not";
-        else if (s->observe && !s->opened)
-                wrong = "nobody to tell of opened files";
+        else if (s->n_observe > 0 && !s->seen)
+                wrong = "nobody to tell of what is seen";
         else if (s->writable && (s->uid == 0 || s->root_read_only))
                 wrong = "writable directories are for an unprivileged id and a root that can change";
         else if ((unsigned)s->profile > KILN_PROFILE_CHECK)

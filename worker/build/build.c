@@ -94,7 +94,7 @@ void kiln_build_close(struct kiln_build *b)
         kiln_closep(&b->lease_fd);
         kiln_closep(&b->build_fd);
         transcript_clear(&b->transcript);
-        opened_clear(&b->opened);
+        observed_clear(&b->observed);
         free(b->name);
         free(b->spec);
         free(b);

@@ -139,6 +139,16 @@ const struct kiln_build_usage *kiln_build_usage(const struct kiln_build *b);
 /* With params.observe: absolute paths of the root that were opened, sorted; the caller's. *ret_complete:
  * false when some were lost. sandbox/observe.h says what is not seen. */
 char **kiln_build_opened(const struct kiln_build *b, bool *ret_complete);
+
+struct kiln_build_file {
+        const char *path; /* the build's */
+        bool opened;
+};
+/* Likewise which of the files in SOURCES were opened by the spec or its sections (not for the source package
+ * alone), and which of those that %prep left in the build directory were after it. Relative paths, sorted,
+ * the array is the caller's; *ret_complete: false when "not opened" is not known. */
+struct kiln_build_file *kiln_build_sources(const struct kiln_build *b, size_t *ret_n, bool *ret_complete);
+struct kiln_build_file *kiln_build_tree(const struct kiln_build *b, size_t *ret_n, bool *ret_complete);
 const char *kiln_build_tail(const struct kiln_build *b); /* the last lines that were printed */
 
 /* A shell, or argv when it is not NULL, on the caller's terminal; the exit status goes to *ret_status. */

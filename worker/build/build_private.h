@@ -22,7 +22,7 @@ struct kiln_build {
         char *spec;
         struct transcript transcript;
         struct kiln_build_usage usage;
-        struct opened opened;
+        struct observed observed;
 };
 
 /* One run in the sandbox: an overlay of its own over the root, the build directory bound in, the toolchain's
@@ -32,6 +32,7 @@ struct build_run {
         struct kiln_sandbox_mount mounts[MOUNTS_MAX];
         char *targets[MOUNTS_MAX];
         int fds[MOUNTS_MAX];
+        struct kiln_sandbox_watch watches[OBSERVED_WATCHES];
         char **env;
         int upper_fd, work_fd;
 };
@@ -41,9 +42,8 @@ struct build_run {
 int build_run_init(
         struct kiln_build *b, const struct kiln_root *root, struct build_run *run, struct kiln_error *err);
 
-/* What it opens of the root is added to b->opened. Not of the sources: rpmbuild itself reads each of them for
- * the source package, and the kernel does not tell who opened a file. */
-void build_run_observe(struct kiln_build *b, struct build_run *run);
+/* What it opens is added to b->observed. */
+void build_run_observe(struct kiln_build *b, struct build_run *run, enum observed_run kind);
 
 /* Runs it; *ret_status is the exit status. What the sandbox itself ended is an error already. */
 int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,

@@ -134,6 +134,23 @@ int kiln_build_inspect(struct kiln_build *b, const struct kiln_root *root, int (
 
 char **kiln_build_opened(const struct kiln_build *b, bool *ret_complete)
 {
-        *ret_complete = !b->opened.lost;
-        return opened_list(&b->opened);
+        *ret_complete = !b->observed.root.lost;
+        return opened_list(&b->observed.root);
+}
+
+static struct kiln_build_file *present(const struct present *p, size_t *ret_n, bool *ret_complete)
+{
+        *ret_n = p->n;
+        *ret_complete = p->listed && !p->lost;
+        return present_list(p);
+}
+
+struct kiln_build_file *kiln_build_sources(const struct kiln_build *b, size_t *ret_n, bool *ret_complete)
+{
+        return present(&b->observed.sources, ret_n, ret_complete);
+}
+
+struct kiln_build_file *kiln_build_tree(const struct kiln_build *b, size_t *ret_n, bool *ret_complete)
+{
+        return present(&b->observed.tree, ret_n, ret_complete);
 }

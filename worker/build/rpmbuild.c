@@ -111,7 +111,10 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         kiln_strv_append(&argv, spec);
         run.s.argv = (const char *const *)argv;
         if (b->params->observe)
-                build_run_observe(b, &run);
+                build_run_observe(b, &run,
+                        strcmp(mode, "-bs") == 0   ? OBSERVED_PARSE
+                        : strcmp(mode, "-bp") == 0 ? OBSERVED_PREP
+                                                   : OBSERVED_BUILD);
         r = build_run_go(b, &run, doing, b->spec, ret_status, err);
         /* Also after a success: a script that goes on without a file it could not write makes other packages.
          */
@@ -225,13 +228,31 @@ char *kiln_dependency_format(const struct kiln_rpm_dependency *d)
                 d->flags & RPMSENSE_GREATER ? ">" : "", d->flags & RPMSENSE_EQUAL ? "=" : "", d->evr);
 }
 
+/* Whoever observes needs to know what %prep unpacked before anything else is made of it: %prep gets a run of
+ * its own, after which the others go on as they do after a round of %generate_buildrequires. */
+static int observed_prep(
+        struct kiln_build *b, const struct kiln_root *root, const char *doing, struct kiln_error *err)
+{
+        int status = 0, r;
+
+        if (!b->params->observe || b->prepared)
+                return 0;
+        r = rpmbuild(b, root, "-bp", "--nodeps", doing, &status, err);
+        if (r == 0 && status != 0)
+                r = rpmbuild_failed(b, KILN_BUILD_FAILED, doing, status, err);
+        b->prepared = true;
+        return r;
+}
+
 int kiln_build_generate(
         struct kiln_build *b, const struct kiln_root *root, char ***ret_requires, struct kiln_error *err)
 {
         _cleanup_(kiln_rpm_freep) struct kiln_rpm *asked = NULL;
         _cleanup_strv_ char **requires = kiln_calloc(1, sizeof(char *));
-        int status = 0, r;
+        int status = 0, r = observed_prep(b, root, "generating BuildRequires of", err);
 
+        if (r < 0)
+                return r;
         r = rpmbuild(
                 b, root, "-br", b->prepared ? "--noprep" : NULL, "generating BuildRequires of", &status, err);
         if (r < 0)
@@ -258,8 +279,10 @@ int kiln_build_generate(
 
 int kiln_build_packages(struct kiln_build *b, const struct kiln_root *root, struct kiln_error *err)
 {
-        int status = 0, r;
+        int status = 0, r = observed_prep(b, root, "building", err);
 
+        if (r < 0)
+                return r;
         r = rpmbuild(b, root, "-ba", b->prepared ? "--noprep" : NULL, "building", &status, err);
         if (r < 0)
                 return r;

@@ -19,11 +19,11 @@ static void build_output(void *ctx, const void *data, size_t len)
         transcript_feed(&b->transcript, data, len);
 }
 
-static void build_opened(void *ctx, const char *path)
+static void build_seen(void *ctx, enum kiln_sandbox_seen what, const char *path)
 {
         struct kiln_build *b = ctx;
 
-        opened_add(&b->opened, path);
+        observed_event(&b->observed, what, path);
 }
 
 static void usage_add(struct kiln_build_usage *u, const struct kiln_sandbox_result *r)
@@ -153,13 +153,13 @@ int build_run_init(
         return run_macro_files(b, run, err);
 }
 
-void build_run_observe(struct kiln_build *b, struct build_run *run)
+void build_run_observe(struct kiln_build *b, struct build_run *run, enum observed_run kind)
 {
-        static const char *const where[] = {"/", NULL};
-
-        run->s.observe = where;
-        run->s.opened = build_opened;
-        run->s.opened_ctx = b;
+        run->s.observe = run->watches;
+        run->s.n_observe = observed_watches(kind, run->watches);
+        run->s.seen = build_seen;
+        run->s.seen_ctx = b;
+        observed_begin(&b->observed, kind);
 }
 
 int build_check_room(
@@ -190,7 +190,8 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
         if (r < 0)
                 return kiln_error_from_sandbox(err, &serr, doing, subject);
         usage_add(&b->usage, &result);
-        b->opened.lost |= result.observe_lost;
+        if (run->s.n_observe > 0)
+                observed_end(&b->observed, result.observe_lost);
         if (!b->usage.first_exec_ns && run->s.argv)
                 b->usage.first_exec_ns = result.exec_ns;
         unit = kiln_sandbox_limit_unit(result.limit);
