@@ -54,6 +54,8 @@ struct kiln_attest_input {
         const struct kiln_lock *lock;
         const bool *opened; /* by index of the lock's packages: the build opened a file of it; NULL: nobody
                                looked */
+        char *const *opened_sources; /* names of the source package's files that the build opened,
+                                        NULL-terminated; NULL: nobody looked */
 
         const struct kiln_attest_material *materials; /* the SRPM first */
         size_t n_materials;

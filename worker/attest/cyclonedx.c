@@ -45,6 +45,21 @@ static void add_license(json_t *component, const struct kiln_license *l)
                 json_object_set_new(component, "licenses", json_pack("[{s:s}]", "expression", l->expression));
 }
 
+static json_t *source_properties(const struct kiln_sbom_package *p, const char *file)
+{
+        enum kiln_sbom_use use = kiln_sbom_source_use(p, file);
+        json_t *list = json_array();
+
+        if (use != KILN_SBOM_UNKNOWN)
+                json_array_append_new(
+                        list, property("kiln:build:use", use == KILN_SBOM_OPENED ? "opened" : "unopened"));
+        json_array_append_new(
+                list, property("kiln:source:kind", kiln_sbom_is_patch(p->rpm, file)            ? "patch"
+                                                   : kiln_strv_contains(p->rpm->sources, file) ? "source"
+                                                                                               : "spec"));
+        return list;
+}
+
 static json_t *files(const struct kiln_sbom_package *p)
 {
         json_t *list = json_array();
@@ -58,12 +73,7 @@ static json_t *files(const struct kiln_sbom_package *p)
                 file = json_pack("{s:s, s:o, s:[o, o]}", "type", "file", "name", kiln_sbom_text(f->path),
                         "hashes", hash("SHA-1", f->sha1), hash("SHA-256", f->sha256));
                 if (p->rpm->source)
-                        json_object_set_new(file, "properties",
-                                json_pack("[o]",
-                                        property("kiln:source:kind",
-                                                kiln_sbom_is_patch(p->rpm, f->path)            ? "patch"
-                                                : kiln_strv_contains(p->rpm->sources, f->path) ? "source"
-                                                                                               : "spec")));
+                        json_object_set_new(file, "properties", source_properties(p, f->path));
                 json_array_append_new(list, file);
         }
         return list;

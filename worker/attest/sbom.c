@@ -81,6 +81,7 @@ struct kiln_sbom *kiln_sbom_new(const struct kiln_attest_input *in)
                 package_fill(
                         p->rpm->source ? &s->source : KILN_APPEND(s->packages, s->n_packages), in->vendor, p);
         }
+        s->source.opened = in->opened_sources;
         if (s->n_packages)
                 qsort(s->packages, s->n_packages, sizeof(*s->packages), compare_packages);
         for (size_t i = 0; i < in->lock->n_packages; i++) {
@@ -88,7 +89,7 @@ struct kiln_sbom *kiln_sbom_new(const struct kiln_attest_input *in)
 
                 dependency_fill(d, in->vendor, in->lock, &in->lock->packages[i]);
                 if (in->opened)
-                        d->use = in->opened[i] ? KILN_SBOM_OPENED : KILN_SBOM_INSTALLED;
+                        d->use = in->opened[i] ? KILN_SBOM_OPENED : KILN_SBOM_UNOPENED;
         }
         return s;
 }
@@ -125,4 +126,12 @@ json_t *kiln_sbom_text(const char *s)
 bool kiln_sbom_is_patch(const struct kiln_rpm *source, const char *file)
 {
         return kiln_strv_contains(source->patches, file);
+}
+
+enum kiln_sbom_use kiln_sbom_source_use(const struct kiln_sbom_package *source, const char *file)
+{
+        if (!source->opened ||
+                !(kiln_sbom_is_patch(source->rpm, file) || kiln_strv_contains(source->rpm->sources, file)))
+                return KILN_SBOM_UNKNOWN;
+        return kiln_strv_contains(source->opened, file) ? KILN_SBOM_OPENED : KILN_SBOM_UNOPENED;
 }

@@ -12,16 +12,17 @@
 struct kiln_sbom_package {
         const struct kiln_rpm *rpm;
         const struct kiln_scan *scan;
-        char *version; /* [epoch:]version-release */
+        char *const *opened; /* of a source package: its files that the build opened; NULL: not known */
+        char *version;       /* [epoch:]version-release */
         char *purl;
         char *file_name;
         struct kiln_license license;
 };
 
-enum kiln_sbom_use { /* of a package of the build root */
+enum kiln_sbom_use { /* of a package of the build root, a source or a patch */
         KILN_SBOM_UNKNOWN = 0,
         KILN_SBOM_OPENED,
-        KILN_SBOM_INSTALLED, /* and not opened */
+        KILN_SBOM_UNOPENED, /* only installed, only carried along */
 };
 
 struct kiln_sbom_dependency { /* a package of the build root */
@@ -61,6 +62,9 @@ void kiln_cyclonedx_serial(const struct kiln_digest *d, char text[46]);
 json_t *kiln_sbom_text(const char *s);
 
 bool kiln_sbom_is_patch(const struct kiln_rpm *source, const char *file);
+
+/* Of a file of the source package; the spec is in use anyway, and marked by nobody. */
+enum kiln_sbom_use kiln_sbom_source_use(const struct kiln_sbom_package *source, const char *file);
 
 /* Where a locked package can be had for everybody: base URL + location. NULL for file: repositories, whose
  * paths mean something on one host only. The caller's. */

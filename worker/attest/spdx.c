@@ -87,7 +87,8 @@ static void add_files(
         for (size_t i = 0; i < p->scan->n_files; i++) {
                 const struct kiln_scan_file *f = &p->scan->files[i];
                 _cleanup_free_ char *file_id = kiln_asprintf("SPDXRef-File-%zu-%zu", index, n + 1);
-                json_t *name;
+                enum kiln_sbom_use use;
+                json_t *name, *file;
 
                 if (!S_ISREG(f->mode))
                         continue;
@@ -100,11 +101,16 @@ static void add_files(
 
                         name = kiln_sbom_text(dotted);
                 }
-                json_array_append_new(d->files,
-                        json_pack("{s:s, s:o, s:[o, o], s:s, s:[s], s:s}", "SPDXID", file_id, "fileName",
-                                name, "checksums", checksum("SHA1", f->sha1), checksum("SHA256", f->sha256),
-                                "licenseConcluded", "NOASSERTION", "licenseInfoInFiles", "NOASSERTION",
-                                "copyrightText", "NOASSERTION"));
+                file = json_pack("{s:s, s:o, s:[o, o], s:s, s:[s], s:s}", "SPDXID", file_id, "fileName", name,
+                        "checksums", checksum("SHA1", f->sha1), checksum("SHA256", f->sha256),
+                        "licenseConcluded", "NOASSERTION", "licenseInfoInFiles", "NOASSERTION",
+                        "copyrightText", "NOASSERTION");
+                use = kiln_sbom_source_use(p, f->path);
+                if (use != KILN_SBOM_UNKNOWN)
+                        json_object_set_new(file, "comment",
+                                json_string(use == KILN_SBOM_OPENED ? "opened by the build"
+                                                                    : "not opened by the build"));
+                json_array_append_new(d->files, file);
                 relate(d, id, "CONTAINS", file_id);
                 if (p->rpm->source && kiln_sbom_is_patch(p->rpm, f->path))
                         relate(d, file_id, "PATCH_FOR", id);
