@@ -1,4 +1,4 @@
-/* Any JSON, as result and as lock, becomes a page whose only tags are ours. */
+/* Any JSON, as result, lock and inputs, becomes a page whose only tags are ours. */
 #include "worker/pipeline/report/report.h"
 
 #include <stdint.h>
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         if (kiln_json_parse((const char *)data, size, "input", &j, NULL) < 0)
                 return 0;
-        if (kiln_report_write(j, j, json_string_value(json_object_get(j, "log")), &page) < 0)
+        if (kiln_report_write(j, j, j, json_string_value(json_object_get(j, "log")), &page) < 0)
                 return 0;
         /* Every '<' opens a tag of this page: lower case, or the DOCTYPE. */
         for (const char *p = page.data; (p = strchr(p, '<')); p++) {

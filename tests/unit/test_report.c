@@ -85,7 +85,7 @@ static void write_page(const char *result_name, const char *lock_name, const cha
         _cleanup_json_ json_t *result = read_json(result_name),
                               *lock = lock_name ? read_json(lock_name) : NULL;
 
-        assert_int_equal(kiln_report_write(result, lock, log, out), 0);
+        assert_int_equal(kiln_report_write(result, lock, NULL, log, out), 0);
         check_markup(kiln_buf_str(out));
         assert_non_null(strstr(out->data, "Content-Security-Policy"));
         assert_null(strstr(out->data, "url("));
@@ -167,8 +167,8 @@ static void test_hostile_strings(void **state)
                 poison(result, texts[i]);
                 poison(lock, texts[i]);
                 poison(failed, texts[i]);
-                assert_int_equal(kiln_report_write(result, lock, NULL, &out), 0);
-                assert_int_equal(kiln_report_write(failed, NULL, texts[i], &bad), 0);
+                assert_int_equal(kiln_report_write(result, lock, NULL, NULL, &out), 0);
+                assert_int_equal(kiln_report_write(failed, NULL, NULL, texts[i], &bad), 0);
                 check_markup(out.data);
                 check_markup(bad.data);
                 assert_null(strstr(out.data, "<script"));
@@ -194,12 +194,12 @@ static void test_any_shape(void **state)
                 _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
 
                 assert_non_null(j);
-                assert_int_equal(kiln_report_write(j, j, "", &out), 0);
+                assert_int_equal(kiln_report_write(j, j, j, "", &out), 0);
                 check_markup(out.data);
         }
         _cleanup_json_ json_t *array = json_array();
         _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
-        assert_int_equal(kiln_report_write(array, NULL, NULL, &out), -EINVAL);
+        assert_int_equal(kiln_report_write(array, NULL, NULL, NULL, &out), -EINVAL);
         assert_int_equal(out.len, 0);
 }
 
@@ -212,7 +212,7 @@ static void test_long_log_folds(void **state)
 
         for (int i = 0; i < 100; i++)
                 kiln_buf_printf(&log, "line %d\n", i);
-        assert_int_equal(kiln_report_write(j, NULL, log.data, &out), 0);
+        assert_int_equal(kiln_report_write(j, NULL, NULL, log.data, &out), 0);
         check_markup(out.data);
         folded = strstr(out.data, "What came before");
         tail = strstr(out.data, "log tail");
@@ -233,7 +233,7 @@ static void test_rounds_share_a_row(void **state)
         _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
         size_t bars = 0, labels = 0;
 
-        assert_int_equal(kiln_report_write(j, NULL, NULL, &out), 0);
+        assert_int_equal(kiln_report_write(j, NULL, NULL, NULL, &out), 0);
         check_markup(out.data);
         for (const char *p = out.data; (p = strstr(p, "<rect class=\"bar")); p++)
                 bars++;
@@ -252,6 +252,41 @@ static void test_format(void **state)
         assert_string_equal(out.data, "<a>&lt;&amp;&gt;&quot;&#39;?</a>-1 2 3 4 5.2%");
 }
 
+/* What an observed build opened: what is unused is named, what is not known is not. */
+static void test_inputs(void **state)
+{
+        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT, cut = KILN_BUF_INIT;
+        _cleanup_json_ json_t *result = read_json("good.json"), *names = json_array();
+        _cleanup_json_ json_t *inputs = NULL;
+
+        for (int i = 0; i < 600; i++)
+                json_array_append_new(names, json_sprintf("p/<i>%03d", i));
+        inputs = json_pack("{s:b, s:[{s:s, s:b}, {s:s, s:b}, {s:s}], s:{s:b, s:[{s:s, s:b}, {s:s, s:b}]}, "
+                           "s:{s:b, s:{s:i, s:[s]}, s:{s:i, s:O}}}",
+                "complete", 1, "buildRequires", "requirement", "idle-devel", "used", 0, "requirement",
+                "busy-devel", "used", 1, "requirement", "(rich or poor)", "sources", "complete", 1, "files",
+                "name", "left.patch", "opened", 0, "name", "taken.patch", "opened", 1, "tree", "complete", 1,
+                "opened", "number", 1, "files", "p/a.c", "unopened", "number", 600, "files", names);
+        assert_non_null(inputs);
+        assert_int_equal(kiln_report_write(result, NULL, inputs, NULL, &out), 0);
+        check_markup(kiln_buf_str(&out));
+        assert_non_null(strstr(out.data, "<li>idle-devel</li>"));
+        assert_non_null(strstr(out.data, "<li>left.patch</li>"));
+        assert_null(strstr(out.data, "<li>busy-devel"));
+        assert_null(strstr(out.data, "<li>(rich"));
+        assert_null(strstr(out.data, "<li>taken.patch"));
+        assert_non_null(strstr(out.data, "Of 601 files"));
+        assert_non_null(strstr(out.data, "<li>p/&lt;i&gt;499</li>"));
+        assert_null(strstr(out.data, "&gt;500"));
+
+        json_object_set_new(json_object_get(inputs, "sources"), "complete", json_false());
+        json_object_del(json_object_get(inputs, "tree"), "unopened");
+        assert_int_equal(kiln_report_write(result, NULL, inputs, NULL, &cut), 0);
+        check_markup(kiln_buf_str(&cut));
+        assert_non_null(strstr(cut.data, "Not all that the build opened was seen"));
+        assert_non_null(strstr(cut.data, "Not all of the unpacked sources was watched"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -261,6 +296,7 @@ int main(void)
                 cmocka_unit_test(test_any_shape),
                 cmocka_unit_test(test_long_log_folds),
                 cmocka_unit_test(test_rounds_share_a_row),
+                cmocka_unit_test(test_inputs),
                 cmocka_unit_test(test_format),
         };
 

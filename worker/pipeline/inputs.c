@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define TREE_PATHS_MAX 20000
+
 /* Packages that were asked for, and who is there for them alone. */
 struct demand {
         bool *asked;      /* by index of the lock's packages */
@@ -18,7 +20,7 @@ struct demand {
 void inputs_clear(struct inputs *in)
 {
         free(in->opened);
-        kiln_json_decrefp(&in->json);
+        kiln_strv_free(in->sources);
         *in = (struct inputs){0};
 }
 
@@ -105,34 +107,116 @@ static json_t *requirements_judge(struct kiln_job *j, const struct kiln_owners *
         return list;
 }
 
-static char **requirements_of(const struct kiln_job *j)
+/* The source package that was made; NULL without one. */
+static const struct kiln_rpm *source_of(const struct kiln_job *j)
+{
+        for (size_t i = 0; i < j->n_built; i++)
+                if (j->built[i].rpm->source)
+                        return j->built[i].rpm;
+        return NULL;
+}
+
+/* It names the generated ones too. */
+static char **requirements_of(const struct kiln_rpm *source)
 {
         char **all = kiln_calloc(1, sizeof(char *));
 
-        for (size_t i = 0; i < j->n_built; i++) {
-                const struct kiln_rpm *rpm = j->built[i].rpm;
+        for (size_t k = 0; source && k < source->n_requires; k++) {
+                _cleanup_free_ char *text = kiln_dependency_format(&source->requires[k]);
 
-                /* The source package that was made names the generated ones too. */
-                for (size_t k = 0; rpm->source && k < rpm->n_requires; k++) {
-                        _cleanup_free_ char *text = kiln_dependency_format(&rpm->requires[k]);
-
-                        if (text && !kiln_strv_contains(all, text))
-                                kiln_strv_append(&all, text);
-                }
+                if (text && !kiln_strv_contains(all, text))
+                        kiln_strv_append(&all, text);
         }
         return all;
+}
+
+static int file_find(const void *name, const void *file)
+{
+        return strcmp(name, ((const struct kiln_build_file *)file)->path);
+}
+
+/* Each source or patch that the spec names and the package has. */
+static void sources_judge(struct kiln_job *j, const struct kiln_rpm *source, struct inputs *ret)
+{
+        bool complete = false;
+        size_t n = 0;
+        _cleanup_free_ struct kiln_build_file *files = kiln_build_sources(j->build, &n, &complete);
+        json_t *list = json_array();
+        _cleanup_strv_ char **opened = kiln_calloc(1, sizeof(char *));
+
+        for (int patches = 0; patches < 2; patches++) {
+                char *const *name = !source ? NULL : patches ? source->patches : source->sources;
+
+                for (; name && *name; name++) {
+                        const struct kiln_build_file *file =
+                                bsearch(*name, files, n, sizeof(*files), file_find);
+                        const char *kind = patches ? "patch" : "source";
+                        json_t *row;
+
+                        if (!file)
+                                continue;
+                        row = json_pack("{s:o, s:s}", "name", kiln_sbom_text(*name), "kind", kind);
+                        if (file->opened || complete)
+                                json_object_set_new(row, "opened", json_boolean(file->opened));
+                        if (file->opened)
+                                kiln_strv_append(&opened, *name);
+                        else if (complete)
+                                record_finding(j->record, false, patches ? "patch.unused" : "source.unused",
+                                        *name, "the build did not open it");
+                        json_array_append_new(list, row);
+                }
+        }
+        json_object_set_new(
+                j->inputs, "sources", json_pack("{s:b, s:o}", "complete", complete, "files", list));
+        if (complete)
+                ret->sources = TAKE_PTR(opened);
+        else
+                record_finding(j->record, true, "inputs.incomplete", "sources",
+                        "not all that the build opened was seen: what is not listed may be used");
+}
+
+/* Both lists end after TREE_PATHS_MAX, the numbers do not. */
+static json_t *tree_json(struct kiln_job *j)
+{
+        static const char *const keys[] = {"unopened", "opened"};
+        bool complete = false;
+        size_t n = 0;
+        _cleanup_free_ struct kiln_build_file *files = kiln_build_tree(j->build, &n, &complete);
+        json_t *paths[2] = {json_array(), json_array()}, *tree;
+        size_t counts[2] = {0};
+
+        for (size_t i = 0; i < n; i++)
+                if (counts[files[i].opened]++ < TREE_PATHS_MAX)
+                        json_array_append_new(paths[files[i].opened], kiln_sbom_text(files[i].path));
+        tree = json_pack("{s:b}", "complete", complete);
+        for (int opened = 0; opened < 2; opened++) {
+                json_t *part =
+                        json_pack("{s:I, s:O}", "number", (json_int_t)counts[opened], "files", paths[opened]);
+
+                /* Nobody knows that of those when something was lost. */
+                if (opened || complete)
+                        json_object_set(tree, keys[opened], part);
+                json_decref(part);
+                json_decref(paths[opened]);
+        }
+        if (!complete)
+                record_finding(j->record, true, "inputs.incomplete", "the source tree",
+                        "not all of it was watched: what is not listed may be used");
+        return tree;
 }
 
 int inputs_observe(struct kiln_job *j, struct inputs *ret, struct kiln_error *err)
 {
         _cleanup_(kiln_owners_freep) struct kiln_owners *o = NULL;
-        _cleanup_strv_ char **paths = NULL, **requirements = requirements_of(j);
+        _cleanup_strv_ char **paths = NULL, **requirements = NULL;
+        const struct kiln_rpm *source = source_of(j);
         size_t n = j->lock->n_packages;
         bool complete = false;
         int r = kiln_owners_open(j->context, j->store, j->lock, &o, err);
 
         if (r < 0)
                 return r;
+        requirements = requirements_of(source);
         paths = kiln_build_opened(j->build, &complete);
         _cleanup_free_ json_t **files = kiln_calloc(n + 1, sizeof(*files));
         json_t *packages = json_array(), *others = json_array();
@@ -155,8 +239,10 @@ int inputs_observe(struct kiln_job *j, struct inputs *ret, struct kiln_error *er
         if (!complete)
                 record_finding(j->record, true, "inputs.incomplete", NULL,
                         "the build opened more files than could be followed: what is not listed may be used");
-        ret->json = json_pack("{s:b, s:o, s:o, s:o}", "complete", complete, "packages", packages,
-                "buildRequires", requirements_judge(j, o, opened, complete, requirements), "others", others);
+        j->inputs = json_pack("{s:b, s:o, s:o, s:o, s:o}", "complete", complete, "packages", packages,
+                "buildRequires", requirements_judge(j, o, opened, complete, requirements), "others", others,
+                "tree", tree_json(j));
+        sources_judge(j, source, ret);
         /* "Not opened" is said under a signature there, which nobody knows when something was lost. */
         ret->opened = complete ? opened : NULL;
         if (!complete)

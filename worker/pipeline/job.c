@@ -326,6 +326,7 @@ void kiln_job_close(struct kiln_job *j)
         if (!j)
                 return;
         kiln_built_free(j->built, j->n_built);
+        kiln_json_decrefp(&j->inputs);
         kiln_build_close(j->build);
         kiln_root_close(&j->root);
         kiln_rpm_free(j->parsed);

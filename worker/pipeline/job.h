@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proto/message.h"
+#include "worker/base/json.h"
 #include "worker/build/build.h"
 #include "worker/buildroot/layer.h"
 #include "worker/buildroot/solve.h"
@@ -42,6 +43,7 @@ struct kiln_job {
         uint64_t build_ns;       /* and how long that took */
         struct kiln_built *built;
         size_t n_built;
+        json_t *inputs; /* inputs.json of an observed build */
 };
 
 /* A job whose first phase has begun, with a record and nothing else. */

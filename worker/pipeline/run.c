@@ -210,6 +210,7 @@ static int attest(struct kiln_job *j, const struct inspection *isa, const struct
                 .source_date_epoch_s = j->epoch_s,
                 .lock = j->lock,
                 .opened = inputs->opened,
+                .opened_sources = inputs->sources,
                 .packages = packages,
                 .n_packages = j->n_built,
                 .started_s = so_far->started_s,
@@ -269,7 +270,7 @@ static int observe(struct kiln_job *j, struct publication *p, struct inputs *inp
 
         if (r < 0)
                 return r;
-        kiln_json_pretty(inputs->json, &text);
+        kiln_json_pretty(j->inputs, &text);
         return publication_add(
                 p, j->record, "inputs.json", KILN__V1__ARTEFACT__KIND__INPUTS, text.data, text.len, err);
 }
@@ -321,7 +322,8 @@ static int stage_report(struct kiln_job *j, struct publication *p, struct kiln_e
                 if (kiln_json_parse(lock_text.data, lock_text.len, "the lock", &lock, err) < 0)
                         return -EIO;
         }
-        if (kiln_report_write(result, lock, j->build ? kiln_build_tail(j->build) : NULL, &page) < 0)
+        if (kiln_report_write(result, lock, j->inputs, j->build ? kiln_build_tail(j->build) : NULL, &page) <
+                0)
                 return kiln_error_set(
                         err, KILN_INFRA, 0, "writing", "report.html", "the result is no object");
         return publication_add(

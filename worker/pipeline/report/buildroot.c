@@ -16,19 +16,6 @@ static const char *layer_name(const char *layer)
         return layer;
 }
 
-static void put_list(const char *title, const json_t *items, struct kiln_buf *out)
-{
-        const json_t *item;
-        size_t i;
-
-        if (json_array_size(items) == 0)
-                return;
-        kiln_html_format(out, "<p class=\"label\">%s</p><ul class=\"chips\">", title);
-        json_array_foreach(items, i, item)
-                kiln_html_format(out, "<li>%s</li>", json_string_value(item) ? json_string_value(item) : "");
-        kiln_html_format(out, "</ul>\n");
-}
-
 static void put_rounds(const json_t *rounds, struct kiln_buf *out)
 {
         const json_t *round;
@@ -54,10 +41,10 @@ static void put_rounds(const json_t *rounds, struct kiln_buf *out)
                 if (*kiln_report_string(round, "layer"))
                         kiln_html_format(out, ", layer <code>%s</code>", kiln_report_string(round, "layer"));
                 kiln_html_format(out, ".</p>\n");
-                put_list("BuildRequires", json_object_get(round, "requirements"), out);
+                kiln_report_list("BuildRequires", json_object_get(round, "requirements"), SIZE_MAX, out);
                 /* The first round's packages are the lock below. */
                 if (i > 0)
-                        put_list("Packages", json_object_get(round, "packages"), out);
+                        kiln_report_list("Packages", json_object_get(round, "packages"), SIZE_MAX, out);
         }
 }
 

@@ -2,6 +2,7 @@
 
 #include "worker/base/clock.h"
 #include "worker/base/number.h"
+#include "worker/pipeline/report/html.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,4 +72,21 @@ void kiln_report_time(uint64_t unix_s, char text[KILN_REPORT_TEXT])
         }
         kiln_clock_format((int64_t)unix_s, iso);
         snprintf(text, KILN_REPORT_TEXT, "%.10s %.8s UTC", iso, iso + 11);
+}
+
+void kiln_report_list(const char *title, const json_t *items, size_t max, struct kiln_buf *out)
+{
+        const json_t *item;
+        size_t i;
+
+        if (json_array_size(items) == 0)
+                return;
+        kiln_html_format(out, "<p class=\"label\">%s</p><ul class=\"chips\">", title);
+        json_array_foreach(items, i, item)
+        {
+                if (i == max)
+                        break;
+                kiln_html_format(out, "<li>%s</li>", json_string_value(item) ? json_string_value(item) : "");
+        }
+        kiln_html_format(out, "</ul>\n");
 }

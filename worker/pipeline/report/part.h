@@ -27,3 +27,9 @@ void kiln_report_timeline(const json_t *phases, const char *failed, struct kiln_
 
 /* The sections about what went into the build: lock packages and rounds. */
 void kiln_report_buildroot(const json_t *rounds, const json_t *lock, struct kiln_buf *out);
+
+/* Strings in boxes, at most `max`; nothing for an empty list. */
+void kiln_report_list(const char *title, const json_t *items, size_t max, struct kiln_buf *out);
+
+/* The section about what an observed build opened; nothing without inputs.json. */
+void kiln_report_inputs(const json_t *inputs, struct kiln_buf *out);

@@ -380,7 +380,8 @@ static void put_host(const json_t *host, struct kiln_buf *out)
         kiln_html_format(out, "</dl>\n</section>\n");
 }
 
-int kiln_report_write(const json_t *result, const json_t *lock, const char *log_tail, struct kiln_buf *out)
+int kiln_report_write(const json_t *result, const json_t *lock, const json_t *inputs, const char *log_tail,
+        struct kiln_buf *out)
 {
         const json_t *error = json_object_get(result, "error"),
                      *artefacts = json_object_get(result, "artefacts");
@@ -402,6 +403,7 @@ int kiln_report_write(const json_t *result, const json_t *lock, const char *log_
         put_findings(json_object_get(result, "findings"), out);
         put_verify(artefacts, out);
         kiln_report_buildroot(json_object_get(result, "buildroot"), lock, out);
+        kiln_report_inputs(inputs, out);
         put_sandbox(result, out);
         put_host(json_object_get(result, "host"), out);
         if (log_tail && *log_tail) {
