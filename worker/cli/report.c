@@ -100,6 +100,8 @@ static json_t *unused_of(const json_t *inputs)
 
         json_array_foreach(json_object_get(inputs, "buildRequires"), i,
                 row) if (json_is_false(json_object_get(row, "used"))) json_array_append(unused, row);
+        json_array_foreach(json_object_get(json_object_get(inputs, "sources"), "files"), i,
+                row) if (json_is_false(json_object_get(row, "opened"))) json_array_append(unused, row);
         return unused;
 }
 
@@ -110,9 +112,10 @@ static void print_unused(const json_t *unused)
 
         json_array_foreach(unused, i, row)
         {
-                _cleanup_free_ char *requirement = text_of(row, "requirement");
+                _cleanup_free_ char *requirement = text_of(row, "requirement"), *name = text_of(row, "name"),
+                                    *kind = text_of(row, "kind");
 
-                printf("%s\t", requirement);
+                printf("%s\t%s", requirement[0] ? requirement : name, kind);
                 json_array_foreach(json_object_get(row, "packages"), k, package)
                 {
                         _cleanup_json_ json_t *holder = json_pack("{s:O}", "nevra", package);
@@ -135,6 +138,10 @@ static int report_unused(struct kiln_context *c, const char *dir, struct kiln_er
         if (!json_is_true(json_object_get(inputs, "complete")))
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", dir,
                         "not all opened files were seen, so nothing can be called unused");
+        if (json_is_false(json_object_get(json_object_get(inputs, "sources"), "complete")))
+                kiln_sink_warning(&c->sink,
+                        "not all that was opened of the sources was seen: none of them is "
+                        "called unused");
         unused = unused_of(inputs);
         if (kiln_cli_json(c)) {
                 _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
@@ -179,19 +186,19 @@ int kiln_cmd_report(struct kiln_context *c, int argc, char **argv)
 
 static const struct kiln_option options[] = {
         {"unused", 0, KILN_OPTION_FLAG, offsetof(struct report_values, unused), NULL, NULL, 0,
-                "list the BuildRequires of which the build opened nothing"},
+                "list the BuildRequires, sources and patches of which the build opened nothing"},
         {0},
 };
 
 const struct kiln_command kiln_command_report = {
         .name = "report",
-        .summary = "a result directory in a few lines, or its unused BuildRequires",
+        .summary = "a result directory in a few lines, or its unused BuildRequires and sources",
         .arguments = "DIR",
         .min_arguments = 1,
         .max_arguments = 1,
         .description =
                 "DIR is what `kiln rebuild -o` wrote. --unused needs a build made with --observe: a line a\n"
-                "requirement, with the packages that satisfy it.\n"
+                "requirement, with the packages that satisfy it, and a line a source or patch.\n"
                 "\n"
                 "Exit status: 0 told, 3 there is nothing to tell it from.",
         .options = options,
