@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -15,17 +14,13 @@
 
 struct walk {
         struct setup *u;
+        const struct kiln_sandbox_watch *where;
+        dev_t device; /* where's */
         int inotify_fd;
         FILE *list;
-        char path[PATH_MAX];       /* of the directory at hand */
+        char path[PATH_MAX];       /* of the directory at hand; "" for the root's own */
         size_t dirs, files, bytes; /* of trees */
 };
-
-static void fts_closep(FTS **f)
-{
-        if (*f)
-                fts_close(*f);
-}
 
 static void dir_closep(DIR **d)
 {
@@ -41,125 +36,110 @@ static bool is_writable(const struct kiln_sandbox *s, const char *path)
         return false;
 }
 
-static int watch(struct walk *w, const char *path, uint32_t mask)
+static bool is_tree(const struct walk *w)
 {
-        return TRY(w->u->hook, &w->u->err, "watch files",
-                inotify_add_watch(w->inotify_fd, path, mask | IN_ONLYDIR | IN_DONT_FOLLOW));
+        return w->where->kind == KILN_WATCH_TREE;
 }
 
-static void list_watch(struct walk *w, int wd, const char *path)
+/* Of w->path. 0 or errno. */
+static int watch(struct walk *w)
 {
-        fprintf(w->list, "%d %s%c", wd, strcmp(path, "/") == 0 ? "" : path, '\0');
-}
+        static const uint32_t masks[] = {[KILN_WATCH_ROOT] = IN_OPEN,
+                [KILN_WATCH_TREE] = IN_OPEN | IN_MOVED_FROM,
+                [KILN_WATCH_NAMES] = IN_CREATE | IN_DELETE};
+        int fault = step_fault(w->u->hook, is_tree(w) ? "watch tree" : "watch files"), wd;
 
-/* Mounts are not entered: what they hold is not the root's. */
-static int watch_root(struct walk *w, const char *top)
-{
-        char *const tops[] = {(char *)(uintptr_t)top, NULL};
-        _cleanup_(fts_closep) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-        struct stat st;
-        FTSENT *e;
-
-        if (!walk || stat(top, &st) < 0)
-                return step_fail(&w->u->err, "watch files", errno, "cannot walk %s", top);
-        while (errno = 0, (e = fts_read(walk)) != NULL) {
-                int wd;
-
-                if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
-                        return step_fail(&w->u->err, "watch files", e->fts_errno, "cannot walk %s", top);
-                if (e->fts_info != FTS_D)
-                        continue;
-                if (is_writable(w->u->s, e->fts_path) || e->fts_statp->st_dev != st.st_dev) {
-                        fts_set(walk, e, FTS_SKIP);
-                        continue;
-                }
-                wd = watch(w, e->fts_accpath, IN_OPEN);
-                if (wd < 0)
-                        return wd;
-                list_watch(w, wd, e->fts_path);
-        }
-        if (errno != 0)
-                return step_fail(&w->u->err, "watch files", errno, "cannot walk %s", top);
+        if (fault > 0)
+                return fault;
+        wd = inotify_add_watch(w->inotify_fd, w->path[0] ? w->path : "/",
+                masks[w->where->kind] | IN_ONLYDIR | IN_DONT_FOLLOW);
+        if (wd < 0)
+                return errno;
+        fprintf(w->list, "%d %s%c", wd, w->path, '\0');
         return 0;
 }
 
-static bool tree_enter(struct walk *w, int parent_fd, const char *name, unsigned depth);
+static int directory(struct walk *w, int parent_fd, const char *name, unsigned depth);
 
-/* One name in a directory; w->path is the directory's, `len` long. */
-static bool tree_entry(struct walk *w, int dir_fd, size_t len, const char *name, unsigned depth)
+/* DT_UNKNOWN: it cannot be known, see errno. */
+static unsigned char type_of(int dir_fd, const struct dirent *de)
 {
-        size_t n = strlen(name);
         struct stat st;
-        bool all;
 
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return false;
-        if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-                return true;
-        w->bytes += len + n + 16;
-        if (len + 1 + n >= sizeof w->path || w->bytes > OBSERVE_TREE_BYTES_MAX)
-                return false;
-        if (S_ISREG(st.st_mode)) {
-                fprintf(w->list, "+ %s/%s%c", w->path, name, '\0');
-                return ++w->files <= OBSERVE_TREE_FILES_MAX;
-        }
-        w->path[len] = '/';
-        memcpy(w->path + len + 1, name, n + 1);
-        all = tree_enter(w, dir_fd, name, depth + 1);
-        w->path[len] = '\0';
-        return all;
+        if (de->d_type != DT_UNKNOWN)
+                return de->d_type;
+        return fstatat(dir_fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? DT_UNKNOWN : IFTODT(st.st_mode);
 }
 
-/* w->path is that of the directory `name` in parent_fd. False: the tree ends here, for whatever reason; it is
- * no use to go on elsewhere. */
-static bool tree_enter(struct walk *w, int parent_fd, const char *name, unsigned depth)
+/* One name in a directory; w->path is the directory's. 0 or errno. */
+static int entry(struct walk *w, int dir_fd, const struct dirent *de, unsigned depth)
+{
+        size_t len = strlen(w->path), n = strlen(de->d_name);
+        unsigned char type = type_of(dir_fd, de);
+        int r;
+
+        if (type == DT_UNKNOWN)
+                return errno;
+        if (type != DT_DIR && !(type == DT_REG && is_tree(w)))
+                return 0;
+        if (len + 1 + n >= sizeof w->path)
+                return ENAMETOOLONG;
+        if (is_tree(w) && (w->bytes += len + n + 16) > OBSERVE_TREE_BYTES_MAX)
+                return E2BIG;
+        if (type == DT_REG) {
+                fprintf(w->list, "+ %s/%s%c", w->path, de->d_name, '\0');
+                return ++w->files > OBSERVE_TREE_FILES_MAX ? E2BIG : 0;
+        }
+        w->path[len] = '/';
+        memcpy(w->path + len + 1, de->d_name, n + 1);
+        r = directory(w, dir_fd, de->d_name, depth + 1);
+        w->path[len] = '\0';
+        return r;
+}
+
+/* The directory `name` in parent_fd, which is w->path, and all below it. Mounts are not entered: what they
+ * hold is not the root's. 0 or errno. */
+static int directory(struct walk *w, int parent_fd, const char *name, unsigned depth)
 {
         _cleanup_(dir_closep) DIR *d = NULL;
-        size_t len = strlen(w->path);
         struct dirent *de;
-        int fd, wd;
+        struct stat st;
+        int r = 0;
 
-        if (depth > OBSERVE_TREE_DEPTH_MAX || w->dirs++ >= OBSERVE_TREE_DIRS_MAX)
-                return false;
-        wd = step_fault(w->u->hook, "watch tree") > 0
-                     ? -1
-                     : inotify_add_watch(
-                               w->inotify_fd, w->path, IN_OPEN | IN_MOVED_FROM | IN_ONLYDIR | IN_DONT_FOLLOW);
-        if (wd < 0)
-                return false;
-        list_watch(w, wd, w->path);
-        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        d = fd < 0 ? NULL : fdopendir(fd);
-        if (!d) {
-                sandbox_close(&fd);
-                return false;
-        }
-        while (errno = 0, (de = readdir(d)) != NULL)
-                if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 &&
-                        !tree_entry(w, dirfd(d), len, de->d_name, depth))
-                        return false;
-        return errno == 0;
+        if (!is_tree(w) && is_writable(w->u->s, w->path))
+                return 0;
+        if (depth > OBSERVE_DEPTH_MAX || (is_tree(w) && w->dirs++ >= OBSERVE_TREE_DIRS_MAX))
+                return E2BIG;
+        _fd_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return errno;
+        if (depth == 0)
+                w->device = st.st_dev;
+        if (st.st_dev != w->device)
+                return 0;
+        r = watch(w);
+        d = r ? NULL : fdopendir(fd);
+        if (!d)
+                return r ? r : errno;
+        fd = -1; /* the stream's */
+        while (r == 0 && (errno = 0, de = readdir(d)) != NULL)
+                if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+                        r = entry(w, dirfd(d), de, depth);
+        return r ? r : errno;
 }
 
 static int watch_one(struct walk *w, const struct kiln_sandbox_watch *where)
 {
-        int wd;
+        int r;
 
-        switch (where->kind) {
-        case KILN_WATCH_TREE:
-                snprintf(w->path, sizeof w->path, "%s", where->path);
-                if (!tree_enter(w, AT_FDCWD, where->path, 0))
-                        fprintf(w->list, "! %s%c", where->path, '\0');
-                return 0;
-        case KILN_WATCH_NAMES:
-                wd = watch(w, where->path, IN_CREATE | IN_DELETE);
-                if (wd >= 0)
-                        list_watch(w, wd, where->path);
-                return wd < 0 ? wd : 0;
-        case KILN_WATCH_ROOT:
-                break;
+        w->where = where;
+        snprintf(w->path, sizeof w->path, "%s", strcmp(where->path, "/") == 0 ? "" : where->path);
+        r = where->kind == KILN_WATCH_NAMES ? watch(w) : directory(w, AT_FDCWD, where->path, 0);
+        if (r && is_tree(w)) {
+                fprintf(w->list, "! %s%c", where->path, '\0');
+                r = 0;
         }
-        return watch_root(w, where->path);
+        return r ? step_fail(&w->u->err, "watch files", r, "cannot watch %s", w->path[0] ? w->path : "/") : 0;
 }
 
 int observe_start(struct setup *u)

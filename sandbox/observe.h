@@ -21,7 +21,7 @@
 #define OBSERVE_TREE_BYTES_MAX (OBSERVE_LIST_BYTES_MAX / 2)
 #define OBSERVE_TREE_FILES_MAX ((size_t)1 << 19)
 #define OBSERVE_TREE_DIRS_MAX ((size_t)1 << 16)
-#define OBSERVE_TREE_DEPTH_MAX 100 /* a descriptor each */
+#define OBSERVE_DEPTH_MAX 100 /* a descriptor each */
 
 struct observation {
         int fd;       /* inotify; -1: nothing is observed */

@@ -214,7 +214,7 @@ static int deep_fill(void *arg)
         if (mkdirat(fd, "names", 0777) < 0 || mkdirat(fd, "tree", 0777) < 0)
                 return 1;
         at = openat(fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (int i = 0; i <= OBSERVE_TREE_DEPTH_MAX; i++) {
+        for (int i = 0; i <= OBSERVE_DEPTH_MAX; i++) {
                 int next;
 
                 if (at < 0 || mkdirat(at, "d", 0777) < 0)

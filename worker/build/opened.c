@@ -156,7 +156,7 @@ size_t observed_watches(enum observed_run run, struct kiln_sandbox_watch watches
                 {KILN_WATCH_TREE, SOURCES},
                 {KILN_WATCH_TREE, TREE},
         };
-        static const size_t n[] = {[OBSERVED_PARSE] = 1, [OBSERVED_PREP] = 3, [OBSERVED_BUILD] = 4};
+        static const size_t n[] = {[OBSERVED_PREP] = 3, [OBSERVED_BUILD] = 4};
 
         memcpy(watches, all, sizeof(all));
         return n[run];
@@ -201,8 +201,6 @@ void observed_event(struct observed *o, enum kiln_sandbox_seen what, const char 
 void observed_end(struct observed *o, bool lost)
 {
         o->root.lost |= lost;
-        if (o->run == OBSERVED_PARSE)
-                return;
         o->sources.listed = true;
         o->sources.lost |= lost;
         if (o->run == OBSERVED_PREP)

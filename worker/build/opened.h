@@ -30,9 +30,8 @@ struct present {    /* files that were there beforehand */
 };
 
 enum observed_run {
-        OBSERVED_PARSE = 0, /* no section runs: only the root counts */
-        OBSERVED_PREP,      /* what is unpacked now is no input */
-        OBSERVED_BUILD,     /* sections, with the tree that %prep left */
+        OBSERVED_PREP = 0, /* what is unpacked now is no input */
+        OBSERVED_BUILD,    /* sections, with the tree that %prep left */
 };
 
 struct observed {

@@ -110,11 +110,9 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         command_options(b->params, &argv);
         kiln_strv_append(&argv, spec);
         run.s.argv = (const char *const *)argv;
-        if (b->params->observe)
-                build_run_observe(b, &run,
-                        strcmp(mode, "-bs") == 0   ? OBSERVED_PARSE
-                        : strcmp(mode, "-bp") == 0 ? OBSERVED_PREP
-                                                   : OBSERVED_BUILD);
+        /* -bs opens nothing that the others, which parse the spec again, do not. */
+        if (b->params->observe && strcmp(mode, "-bs") != 0)
+                build_run_observe(b, &run, strcmp(mode, "-bp") == 0 ? OBSERVED_PREP : OBSERVED_BUILD);
         r = build_run_go(b, &run, doing, b->spec, ret_status, err);
         /* Also after a success: a script that goes on without a file it could not write makes other packages.
          */
