@@ -58,6 +58,10 @@ static const char make[] =
         "bytes(29) + b'1')\n"
         "w('elfish.a', b'\\x7fELF\\x02\\x01\\x01' + b'\\xff' * 99); w('elfish.b', b'\\x7fELF\\x02\\x01\\x01' "
         "+ b'\\xfe' * 99)\n"
+        "def notes(name, n):\n"
+        " w(name, b''.join(struct.pack('<III', 4, 4, 7) + b'me\\0\\0' + struct.pack('<I', i == n) for i in "
+        "range(1, 301)))\n"
+        "notes('notes', 0); notes('notes.256', 256); notes('notes.257', 257)\n"
         "END\npython3 make.py\n"
         "cat >e.c <<'END'\n#include <stdio.h>\nint before(int x) { return x * 3; }\nint answer(int x) { "
         "return x + N; }\n"
@@ -66,7 +70,9 @@ static const char make[] =
         "one elf.a -DN=1 -DS='\"s\"'; one elf.b -DN=2 -DS='\"s\"'; one str.a -DN=1 -DS='\"first\"'; one "
         "str.b -DN=1 "
         "-DS='\"other\"'\n"
-        "cp str.a sec.a; cp str.a sec.b; printf '1234' >note; objcopy --add-section .extra=note sec.b\n";
+        "cp str.a sec.a; cp str.a sec.b; printf '1234' >note; objcopy --add-section .extra=note sec.b\n"
+        "noted() { objcopy --add-section .note.many=$1 --set-section-flags .note.many=readonly str.a $2; }\n"
+        "noted notes last.a; noted notes.256 last.b; cp last.a behind.a; noted notes.257 behind.b\n";
 
 static int setup(void **state)
 {
@@ -158,6 +164,22 @@ static void test_formats(void **state)
         }
 }
 
+/* Each note is found by walking from the first: the 256th is the last that is looked for. */
+static void test_many_notes(void **state)
+{
+        struct kiln_comparison last = {0}, behind = {0};
+
+        assert_int_equal(look("last", &last), 0);
+        assert_true(
+                has(&last, "note 256 of .note.many", "me type 0x7, 4 bytes: 00", "me type 0x7, 4 bytes: 01"));
+        compare_clear(&last);
+        assert_int_equal(look("behind", &behind), 0);
+        assert_true(behind.differs);
+        for (size_t i = 0; i < behind.n_differences; i++)
+                assert_null(strstr(behind.differences[i].aspect, "note "));
+        compare_clear(&behind);
+}
+
 static void test_build_id(void **state)
 {
         struct kiln_comparison c = {0};
@@ -212,6 +234,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_many_notes),
                 cmocka_unit_test(test_build_id),
                 cmocka_unit_test(test_long_line),
                 cmocka_unit_test(test_not_what_it_seems),

@@ -67,12 +67,17 @@ static int setup(void **state)
         return fixture_setup(state);
 }
 
+#define BOUND (UINT64_C(1) << 63) /* the size is not known, but it must not be more than that */
+
 /* Fetches "file" from these kinds of mirror (see httpd.py), separated by blanks. */
 static int fetch(struct fixture *f, const char *kinds, uint64_t size, struct kiln_error *err)
 {
         _cleanup_strv_ char **urls = kiln_calloc(1, sizeof(*urls));
         _cleanup_free_ char *copy = kiln_strdup(kinds);
-        struct kiln_fetch what = {.name = "file", .sha256 = server.digest, .size_bytes = size};
+        struct kiln_fetch what = {.name = "file",
+                .sha256 = server.digest,
+                .size_bytes = size & BOUND ? 0 : size,
+                .max_bytes = size & BOUND ? size & ~BOUND : 0};
 
         for (char *save, *k = strtok_r(copy, " ", &save); k; k = strtok_r(NULL, " ", &save)) {
                 _cleanup_free_ char *url =
@@ -128,6 +133,14 @@ static void test_plain(void **state)
 static void test_unknown_size(void **state)
 {
         assert_fetched(*state, "ok", 0);
+}
+
+/* A mirror that goes on and on is left behind, whether it says how much there is or not. */
+static void test_unknown_size_is_bounded(void **state)
+{
+        assert_not_fetched(*state, "ok", BOUND | (SIZE - 1), "longer than it may be");
+        assert_not_fetched(*state, "long", BOUND | SIZE, "longer than it may be");
+        assert_fetched(*state, "ok", BOUND | SIZE);
 }
 
 static void test_file_url(void **state)
@@ -372,6 +385,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(test_plain),
                 T(test_unknown_size),
+                T(test_unknown_size_is_bounded),
                 T(test_file_url),
                 T(test_failover),
                 T(test_busy_is_tried_again),
