@@ -284,6 +284,51 @@ static void test_tree_cut(void **state)
         }
 }
 
+/* The root's third directory, say. */
+static int third_fails(void *ctx, const char *step)
+{
+        int *n = ctx;
+
+        return strcmp(step, "watch files") == 0 && ++*n == 6 ? ENOSPC : 0;
+}
+
+/* What of the root cannot be watched would be called unused: nothing runs. */
+static void test_root_is_whole(void **state)
+{
+        static const struct kiln_sandbox_watch everywhere = {KILN_WATCH_ROOT, "/"};
+        static int (*const fills[])(void *arg) = {deep_fill, long_fill, tree_fill};
+        static const int errnums[] = {E2BIG, ENAMETOOLONG, ENOSPC};
+        int *calls = mmap(NULL, sizeof *calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        struct step_hook hook = {third_fails, calls};
+        enum kiln_id_mode modes[2];
+        size_t n = fixture_modes(modes);
+
+        for (size_t i = 0; i < SANDBOX_COUNT(fills); i++) {
+                struct kiln_sandbox_result result = {0};
+                struct kiln_sandbox_error err = {0};
+                struct told told = {0};
+                struct kiln_sandbox s;
+                struct fixture f;
+
+                fixture_make(&f, modes[n - 1]);
+                assert_int_equal(kiln_idmap_call(&f.idmap, fills[i], &f.lower_fd, &err), 0);
+                fixture_sandbox(&f, &s);
+                s.uid = s.gid = 1000;
+                s.observe = &everywhere;
+                s.n_observe = 1;
+                s.seen = remember;
+                s.seen_ctx = &told;
+                s.entry = nothing;
+                *calls = 0;
+                assert_int_equal(sandbox_run_hooked(&s, fills[i] == tree_fill ? &hook : NULL, &result, &err),
+                        -errnums[i]);
+                assert_string_equal(err.step, "watch files");
+                assert_int_equal(told.n, 0);
+                fixture_remove(&f);
+        }
+        munmap(calls, sizeof *calls);
+}
+
 /* ---- the caller's side
  * ----------------------------------------------------------------------------------------- */
 
@@ -386,6 +431,7 @@ int main(void)
                 cmocka_unit_test(test_observe),
                 cmocka_unit_test(test_tree),
                 cmocka_unit_test(test_tree_cut),
+                cmocka_unit_test(test_root_is_whole),
                 cmocka_unit_test(test_list),
                 cmocka_unit_test(test_overflow),
         };
