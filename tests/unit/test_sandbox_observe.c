@@ -16,7 +16,7 @@ struct told {
         size_t n;
 };
 
-/* Once each. */
+/* Once each; of too many, the last. */
 static void remember(void *ctx, enum kiln_sandbox_seen what, const char *path)
 {
         struct told *t = ctx;
@@ -25,7 +25,7 @@ static void remember(void *ctx, enum kiln_sandbox_seen what, const char *path)
                 if (t->what[i] == what && strcmp(t->paths[i], path) == 0)
                         return;
         if (t->n == 256)
-                return;
+                t->n--;
         t->what[t->n] = what;
         snprintf(t->paths[t->n++], sizeof t->paths[0], "%s", path);
 }
@@ -252,6 +252,38 @@ static int long_fill(void *arg)
         return 0;
 }
 
+/* More to write down than is. */
+static int wordy_fill(void *arg)
+{
+        int fd = *(int *)arg, at;
+        char name[201];
+
+        umask(0);
+        memset(name, 'n', 200);
+        name[200] = '\0';
+        if (mkdirat(fd, "names", 0777) < 0 || mkdirat(fd, "tree", 0777) < 0)
+                return 1;
+        at = openat(fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (int i = 0; i < 18; i++) {
+                int next;
+
+                if (at < 0 || mkdirat(at, name, 0777) < 0)
+                        return 1;
+                next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                close(at);
+                at = next;
+        }
+        for (size_t i = 0; i <= OBSERVE_TREE_BYTES_MAX / (18 * 201); i++) {
+                char file[16];
+
+                snprintf(file, sizeof file, "%zu", i);
+                if (mknodat(at, file, S_IFREG | 0644, 0) < 0)
+                        return 1;
+        }
+        close(at);
+        return 0;
+}
+
 static int nothing(void *arg)
 {
         return 0;
@@ -268,7 +300,7 @@ static int second_fails(void *ctx, const char *step)
 /* A tree that is more than bearable is no reason to fail, and no reason to believe it was seen whole. */
 static void test_tree_cut(void **state)
 {
-        static int (*const fills[])(void *arg) = {deep_fill, long_fill, tree_fill};
+        static int (*const fills[])(void *arg) = {deep_fill, long_fill, wordy_fill, tree_fill};
         enum kiln_id_mode modes[2];
         size_t n = fixture_modes(modes);
 
