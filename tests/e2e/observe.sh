@@ -94,6 +94,16 @@ done
 verifies() { "$kiln" verify -q "$first" >"$work/log" 2>&1; }
 check "  which verify as those do" verifies
 
+# Each round of %generate_buildrequires makes a source package too, and reads every source for it.
+file=$({
+        head_of rounds 'Source0: installed' 'Source1: carried'
+        printf '%%generate_buildrequires\ncat %%{SOURCE0} >/dev/null; echo ed\n%%files\n'
+        tail_of
+} | srpm rounds "$work/t/installed" "$work/t/carried")
+verdict "with generated BuildRequires" 0 OK '' "$file" --observe
+is "  nobody opens what is only packed" "carried source,ed ed-*," \
+        "$("$kiln" report --unused "$last_out" | sort | sed 's/ed-.*/ed-*/' | tr '\t\n' ' ,')"
+
 # The tree is the package's: one that is more than is followed is told of, and the rest still holds.
 file=$({
         head_of deep 'Source0: installed'
