@@ -110,7 +110,9 @@ static int directory(struct walk *w, int parent_fd, const char *name, unsigned d
                 return 0;
         if (depth > OBSERVE_DEPTH_MAX || (is_tree(w) && w->dirs++ >= OBSERVE_TREE_DIRS_MAX))
                 return E2BIG;
-        _fd_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        /* A link on the way to a tree would have directories of the root watched under other names. */
+        _fd_ int fd =
+                sandbox_openat2(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return errno;
         if (depth == 0)
