@@ -14,6 +14,7 @@
 #include <linux/capability.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -121,6 +122,12 @@ static const struct probe probes[] = {
         {"socket AF_VSOCK", SYS_socket, {AF_VSOCK, SOCK_STREAM, 0}, EPERM, NULL},
         {"socket AF_ALG", SYS_socket, {AF_ALG, SOCK_SEQPACKET, 0}, EPERM, NULL},
         {"socket AF_PACKET", SYS_socket, {AF_PACKET, SOCK_RAW, 0}, EPERM, NULL},
+        {"socket SOCK_PACKET of AF_INET", SYS_socket, {AF_INET, SOCK_PACKET, 0}, EPERM, NULL},
+        {"socket SCTP", SYS_socket, {AF_INET, SOCK_STREAM, IPPROTO_SCTP}, EPERM, NULL},
+        {"socket SCTP by its type", SYS_socket, {AF_INET6, SOCK_SEQPACKET, 0}, EPERM, NULL},
+        {"setsockopt IPT_SO_SET_REPLACE", SYS_setsockopt, {-1, IPPROTO_IP, 64, 0, 0}, EPERM, NULL},
+        {"setsockopt IP6T_SO_SET_REPLACE", SYS_setsockopt, {-1, IPPROTO_IPV6, 64, 0, 0}, EPERM, NULL},
+        {"setsockopt TCP_ULP", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_ULP, 0, 0}, EPERM, NULL},
         {"socket NETLINK_AUDIT", SYS_socket, {AF_NETLINK, SOCK_RAW, 9}, EPERM, NULL},
         {"ptrace", SYS_ptrace, {PTRACE_TRACEME}, EPERM, B},
         {"process_vm_readv", SYS_process_vm_readv, {1, 0, 0, 0, 0, 0}, EPERM, B},
@@ -342,6 +349,28 @@ static void probe_network(void)
         close(fd);
 }
 
+/* Root of a network namespace of one's own, as test suites may make it: the kernel would let it have all of
+ * these. */
+static void probe_nested_network(void)
+{
+        int status;
+        pid_t child = fork();
+
+        if (child == 0) {
+                failures = 0;
+                CHECK("a nested network", unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0);
+                CHECK("packet socket", socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) < 0 && errno == EPERM);
+                CHECK("packet socket by its old name",
+                        socket(AF_INET, SOCK_PACKET | SOCK_CLOEXEC, 0) < 0 && errno == EPERM);
+                int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+                CHECK("raw socket", fd >= 0);
+                CHECK("iptables", setsockopt(fd, IPPROTO_IP, 64, NULL, 0) < 0 && errno == EPERM);
+                fflush(stdout);
+                _exit(failures != 0);
+        }
+        CHECK("nested network", waitpid(child, &status, 0) == child && status == 0);
+}
+
 static void probe_view(unsigned cpus, const char *release)
 {
         struct utsname name;
@@ -417,6 +446,8 @@ int main(int argc, char **argv)
         probe_namespaces(argv + 5);
         probe_mounts(uid);
         probe_network();
+        if (strcmp(argv[1], "check") == 0)
+                probe_nested_network();
         probe_view((unsigned)atoi(argv[3]), argv[4]);
         probe_calls(argv[1]);
         printf("%s %u\n", failures ? "failed" : "ok", failures ? failures : checks);

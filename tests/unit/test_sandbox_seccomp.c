@@ -5,6 +5,8 @@
 
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -185,18 +187,6 @@ static void test_arguments(void **state)
                         assert_int_equal(call(p, SYS_ioctl, 0, high | TIOCSTI, 0), ERR(EPERM));
                         assert_int_equal(call(p, SYS_ioctl, 0, high | TIOCLINUX, 0), ERR(EPERM));
                         assert_int_equal(call(p, SYS_ioctl, 0, high | TCGETS, 0), ALLOW);
-                        for (uint32_t family = 0; family < 64; family++)
-                                assert_int_equal(call(p, SYS_socket, high | family, SOCK_STREAM, high),
-                                        family == AF_UNIX || family == AF_INET || family == AF_INET6 ||
-                                                        family == AF_NETLINK
-                                                ? ALLOW
-                                                : NOTIFY);
-                        for (uint32_t protocol = 0; protocol < 32; protocol++)
-                                assert_int_equal(
-                                        call(p, SYS_socket, high | AF_NETLINK, SOCK_RAW, high | protocol),
-                                        protocol == 0 || protocol == 4 || protocol == 15 ? ALLOW : NOTIFY);
-                        assert_int_equal(call(p, SYS_socketpair, high | AF_UNIX, 1, 0), ALLOW);
-                        assert_int_equal(call(p, SYS_socketpair, high | AF_TIPC, 1, 0), NOTIFY);
                         for (unsigned bit = 0; bit < 32; bit++) {
                                 uint32_t flag = 1u << bit;
                                 bool namespace = flag == CLONE_NEWNS || flag == CLONE_NEWCGROUP ||
@@ -215,6 +205,77 @@ static void test_arguments(void **state)
                         }
                         assert_int_equal(call(p, SYS_personality, high | 0xffffffff, 0, 0), ALLOW);
                         assert_int_equal(call(p, SYS_personality, high, 0, 0), ALLOW);
+                        if (high)
+                                break;
+                }
+        }
+}
+
+/* The sockets of AF_INET and AF_INET6 that the policy allows. */
+static bool inet_is_listed(uint32_t type, uint32_t protocol)
+{
+        switch (type) {
+        case SOCK_STREAM:
+                return protocol == 0 || protocol == IPPROTO_TCP || protocol == 262 /* IPPROTO_MPTCP */;
+        case SOCK_DGRAM:
+                return protocol == 0 || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
+                       protocol == IPPROTO_ICMPV6;
+        case SOCK_RAW:
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void test_sockets(void **state)
+{
+        struct variant v[VARIANTS];
+
+        variants_make(v);
+        for (unsigned i = 0; i < VARIANTS; i++) {
+                const struct seccomp_policy *p = v[i].policy;
+
+                for (uint64_t high = 0;; high = HIGH) {
+                        for (uint32_t family = 0; family < 64; family++)
+                                assert_int_equal(call(p, SYS_socket, high | family, SOCK_STREAM, high),
+                                        family == AF_UNIX || family == AF_INET || family == AF_INET6 ||
+                                                        family == AF_NETLINK
+                                                ? ALLOW
+                                                : NOTIFY);
+                        for (uint32_t type = 0; type < 16; type++)
+                                for (uint32_t protocol = 0; protocol < 300; protocol++) {
+                                        uint64_t flagged = high | type | SOCK_CLOEXEC | SOCK_NONBLOCK;
+                                        long long wanted = inet_is_listed(type, protocol) ? ALLOW : NOTIFY;
+
+                                        assert_int_equal(
+                                                call(p, SYS_socket, high | AF_INET, flagged, high | protocol),
+                                                wanted);
+                                        assert_int_equal(call(p, SYS_socket, high | AF_INET6, flagged,
+                                                                 high | protocol),
+                                                wanted);
+                                }
+                        for (uint32_t option = 0; option < 256; option++) {
+                                bool ip = option == 64 || option == 65;
+                                bool arp_or_bridge =
+                                        option == 96 || option == 97 || option == 128 || option == 129;
+
+                                assert_int_equal(call(p, SYS_setsockopt, 3, high | IPPROTO_IP, high | option),
+                                        ip || arp_or_bridge ? ERR(EPERM) : ALLOW);
+                                assert_int_equal(
+                                        call(p, SYS_setsockopt, 3, high | IPPROTO_IPV6, high | option),
+                                        ip ? ERR(EPERM) : ALLOW);
+                                assert_int_equal(
+                                        call(p, SYS_setsockopt, 3, high | IPPROTO_TCP, high | option),
+                                        option == TCP_ULP ? ERR(EPERM) : ALLOW);
+                                assert_int_equal(
+                                        call(p, SYS_setsockopt, 3, high | SOL_SOCKET, high | option), ALLOW);
+                        }
+                        for (uint32_t protocol = 0; protocol < 32; protocol++)
+                                assert_int_equal(
+                                        call(p, SYS_socket, high | AF_NETLINK, SOCK_RAW, high | protocol),
+                                        protocol == 0 || protocol == 4 || protocol == 15 ? ALLOW : NOTIFY);
+                        assert_int_equal(call(p, SYS_socketpair, high | AF_UNIX, 1, 0), ALLOW);
+                        assert_int_equal(call(p, SYS_socketpair, high | AF_TIPC, 1, 0), NOTIFY);
                         if (high)
                                 break;
                 }
@@ -299,6 +360,7 @@ int main(void)
                 cmocka_unit_test(test_unknown),
                 cmocka_unit_test(test_lists),
                 cmocka_unit_test(test_arguments),
+                cmocka_unit_test(test_sockets),
                 cmocka_unit_test(test_answers),
                 cmocka_unit_test(test_varied),
                 cmocka_unit_test(test_text),
