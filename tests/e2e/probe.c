@@ -119,6 +119,7 @@ static const struct probe probes[] = {
         {"ioctl TIOCSTI", SYS_ioctl, {0, TIOCSTI, 0}, EPERM, NULL},
         {"ioctl TIOCSTI, upper half set", SYS_ioctl, {0, (long)(0x100000000 | TIOCSTI), 0}, EPERM, NULL},
         {"ioctl TIOCLINUX", SYS_ioctl, {0, TIOCLINUX, 0}, EPERM, NULL},
+        {"ioctl TIOCSETD", SYS_ioctl, {-1, TIOCSETD, 0}, EPERM, NULL},
         {"socket AF_VSOCK", SYS_socket, {AF_VSOCK, SOCK_STREAM, 0}, EPERM, NULL},
         {"socket AF_ALG", SYS_socket, {AF_ALG, SOCK_SEQPACKET, 0}, EPERM, NULL},
         {"socket AF_PACKET", SYS_socket, {AF_PACKET, SOCK_RAW, 0}, EPERM, NULL},

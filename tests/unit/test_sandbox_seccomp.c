@@ -186,6 +186,7 @@ static void test_arguments(void **state)
                 for (uint64_t high = 0;; high = HIGH) {
                         assert_int_equal(call(p, SYS_ioctl, 0, high | TIOCSTI, 0), ERR(EPERM));
                         assert_int_equal(call(p, SYS_ioctl, 0, high | TIOCLINUX, 0), ERR(EPERM));
+                        assert_int_equal(call(p, SYS_ioctl, 0, high | TIOCSETD, 0), ERR(EPERM));
                         assert_int_equal(call(p, SYS_ioctl, 0, high | TCGETS, 0), ALLOW);
                         for (unsigned bit = 0; bit < 32; bit++) {
                                 uint32_t flag = 1u << bit;
