@@ -18,6 +18,9 @@
 
 #define NAME_PREFIX "kiln-run-"
 #define SUPERVISOR "kiln-supervisor"
+/* The processes sit one level below the limits: in single-id mode the program owns whatever it can see of its
+ * cgroup once it has mounted cgroup2 (check profile), and it sees its own level and what is below. */
+#define LEAF "run"
 
 static int file_read(int dir_fd, const char *name, char *text, size_t size)
 {
@@ -187,6 +190,17 @@ static int parent_find(const char *given)
         return -1;
 }
 
+/* 0, or negative errno; -EBUSY while a process is in it. */
+static int levels_remove(int parent_fd, const char *name)
+{
+        char leaf[NAME_MAX + sizeof "/" LEAF];
+
+        snprintf(leaf, sizeof leaf, "%s/" LEAF, name);
+        if (unlinkat(parent_fd, leaf, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return -errno;
+        return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
 /* A caller that was killed left its cgroup behind, empty: names carry the pid. */
 static void stale_remove(int parent_fd)
 {
@@ -202,7 +216,7 @@ static void stale_remove(int parent_fd)
                 int pid;
 
                 if (sscanf(e->d_name, NAME_PREFIX "%d-", &pid) == 1 && kill(pid, 0) < 0 && errno == ESRCH)
-                        unlinkat(parent_fd, e->d_name, AT_REMOVEDIR); /* fails unless empty */
+                        levels_remove(parent_fd, e->d_name); /* fails unless empty */
         }
         closedir(d);
 }
@@ -265,6 +279,9 @@ int cgroup_make(const struct kiln_sandbox *s, const struct step_hook *hook, stru
                 r = ret->dir_fd;
         else if ((r = limits_write(s, ret)) < 0)
                 step_fail(err, "cgroup limits", -r, "cannot set the limits of %s", ret->name);
+        else if ((r = TRY(hook, err, "cgroup leaf", mkdirat(ret->dir_fd, LEAF, 0755))) == 0 &&
+                 (r = file_write(ret->dir_fd, "cgroup.max.descendants", "1")) < 0)
+                step_fail(err, "cgroup leaf", -r, "cannot keep %s from growing", ret->name);
         if (r < 0)
                 cgroup_remove(ret);
         return r;
@@ -277,7 +294,7 @@ int cgroup_add(const struct cgroup *c, pid_t pid)
         if (c->dir_fd < 0)
                 return 0;
         snprintf(text, sizeof text, "%d", (int)pid);
-        return file_write(c->dir_fd, "cgroup.procs", text);
+        return file_write(c->dir_fd, LEAF "/cgroup.procs", text);
 }
 
 void cgroup_kill(const struct cgroup *c)
@@ -310,7 +327,7 @@ void cgroup_remove(struct cgroup *c)
                 cgroup_kill(c);
                 /* killed processes take a moment to leave */
                 for (int tries = 0; tries < 200; tries++) {
-                        if (unlinkat(c->parent_fd, c->name, AT_REMOVEDIR) == 0 || errno != EBUSY)
+                        if (levels_remove(c->parent_fd, c->name) != -EBUSY)
                                 break;
                         poll(NULL, 0, 10);
                 }

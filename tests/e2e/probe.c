@@ -3,6 +3,7 @@
  * starts it.
  *
  * Usage: probe calls PROFILE      only the system calls
+ *        probe cgroup             only what a nested cgroup mount shows (check profile, single-id mode)
  *        probe fill ended|own    200 MB into a deleted file that only a second thread has open: the first has
  * ended, or has a table of its own probe PROFILE UID CPUS RELEASE NAMESPACES...   NAMESPACES: the outside's
  * "pid:[4026531836]" and so on. */
@@ -372,6 +373,32 @@ static void probe_nested_network(void)
         CHECK("nested network", waitpid(child, &status, 0) == child && status == 0);
 }
 
+static bool write_text(const char *path, const char *text)
+{
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+        close(fd);
+        return ok;
+}
+
+/* In single-id mode the program owns its cgroup: what it sees of it must hold no limit, and take no more
+ * levels. */
+static void probe_nested_cgroup(void)
+{
+        char uids[32], gids[32];
+
+        snprintf(uids, sizeof uids, "0 %u 1", (unsigned)getuid());
+        snprintf(gids, sizeof gids, "0 %u 1", (unsigned)getgid());
+        CHECK("nested namespaces", unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP) == 0);
+        CHECK("ids", write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/uid_map", uids) &&
+                             write_text("/proc/self/gid_map", gids));
+        CHECK("cgroup2", mount("none", "/tmp", "cgroup2", 0, NULL) == 0);
+        CHECK("a cgroup", access("/tmp/cgroup.procs", F_OK) == 0);
+        CHECK("no limits", access("/tmp/memory.max", F_OK) < 0 && access("/tmp/pids.max", F_OK) < 0);
+        CHECK("no more levels", mkdir("/tmp/more", 0700) < 0 && errno == EAGAIN);
+}
+
 static void probe_view(unsigned cpus, const char *release)
 {
         struct utsname name;
@@ -436,6 +463,10 @@ int main(int argc, char **argv)
                 strcmp(argv[1], "calls") == 0) { /* in a build, which has other processes and mounts */
                 probe_calls(argv[2]);
                 printf("%s %u\n", failures ? "failed" : "ok", failures ? failures : checks);
+                return failures != 0;
+        }
+        if (argc == 2 && strcmp(argv[1], "cgroup") == 0) {
+                probe_nested_cgroup();
                 return failures != 0;
         }
         if (argc < 5)

@@ -108,6 +108,9 @@ exec setuidgid user "$@"
 EOF
 chmod 755 /bin/as-user
 limits user /sys/fs/cgroup/delegated as-user
+as-user kiln sandbox --hard --memory 64M --pids 30 --profile check --nested probe cgroup >/tmp/out 2>/tmp/err
+is "user: a nested cgroup mount reaches no limit: $(cat /tmp/out)" 0 $?
+is "user: and leaves no cgroup" 0 "$(left /sys/fs/cgroup/delegated)"
 setuidgid user kiln sandbox --hard --memory 64M true >/tmp/out 2>/tmp/err
 is "user without a cgroup: hard limits are refused" 6 $?
 has "user without a cgroup: says how to get one" 'Delegate=yes'
