@@ -92,9 +92,10 @@ int main(int argc, char **argv)
         if (fetch && kiln_lock_fetch(&c, s, &t, l, &err) < 0)
                 return stop(&err);
         lap("fetch", &begin);
+        kiln_pool_free(TAKE_PTR(p)); /* its process is accounted for when it has ended */
         kiln_lock_write(l, &text);
         fwrite(text.data, 1, text.len, stdout);
-        getrusage(RUSAGE_SELF, &usage);
+        getrusage(RUSAGE_CHILDREN, &usage);
         fprintf(stderr, "packages %zu, peak %ld MiB\n", l->n_packages, usage.ru_maxrss / 1024);
         return 0;
 }

@@ -14,7 +14,7 @@
 #define DIFFERENT_MAX 1000
 
 struct explanation {
-        struct kiln_pool *pool;
+        struct pool *pool;
         struct kiln_buf *out;
         char **said; /* lines, each once */
         size_t n_said, n_more;
@@ -297,7 +297,7 @@ static void say_missing(struct explanation *e)
         queue_free(&deps);
 }
 
-void explain_problems(struct kiln_pool *p, Solver *solver, struct kiln_buf *out)
+void explain_problems(struct pool *p, Solver *solver, struct kiln_buf *out)
 {
         struct explanation e = {.pool = p, .out = out, .said = NULL};
         Queue rules;

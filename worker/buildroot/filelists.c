@@ -83,11 +83,11 @@ static void find_known(struct filelists *f, Repo *repo)
                 qsort(f->known, f->n_known, sizeof(*f->known), compare_known);
 }
 
-static int read_one(
-        struct kiln_pool *p, struct pool_repository *r, struct filelists *f, struct kiln_error *err)
+static int read_one(struct pool *p, size_t repository, struct filelists *f, struct kiln_error *err)
 {
         enum { CHUNK = 1 << 16 };
-        const struct metadata *m = &r->metadata;
+        const struct pool_repository *r = &p->repositories[repository];
+        const struct metadata *m = r->metadata;
         struct xml x = {.start = on_start, .end = on_end, .ctx = f};
         _cleanup_free_ char *chunk = kiln_malloc(CHUNK);
         _cleanup_close_ int fd = -1;
@@ -98,10 +98,9 @@ static int read_one(
 
         if (!m->repomd.filelists.location)
                 return 0;
-        rc = metadata_fetch(m, p->store, &m->repomd.filelists, "filelists", &fd, err);
-        if (rc == 0)
-                rc = solvcache_open_bounded(fd, kiln_path_base(m->repomd.filelists.location),
-                        m->repomd.filelists.open_size_bytes, &in, m->repository->id, err);
+        fd = outside_filelists(p, repository);
+        rc = solvcache_open_bounded(fd, kiln_path_base(m->repomd.filelists.location),
+                m->repomd.filelists.open_size_bytes, &in, m->repository->id, err);
         if (rc < 0)
                 return rc;
         find_known(f, r->repo);
@@ -124,7 +123,7 @@ static int read_one(
         return 0;
 }
 
-int pool_load_filelists(struct kiln_pool *p, struct kiln_error *err)
+int pool_load_filelists(struct pool *p, struct kiln_error *err)
 {
         struct filelists f = {.pool = p->pool};
         int rc = 0;
@@ -136,7 +135,7 @@ int pool_load_filelists(struct kiln_pool *p, struct kiln_error *err)
                 if (*pool_id2str(p->pool, id) == '/' && !*pool_whatprovides_ptr(p->pool, id))
                         MAPSET(&f.wanted, id);
         for (size_t i = 0; rc == 0 && i < p->n_repositories; i++)
-                rc = read_one(p, &p->repositories[i], &f, err);
+                rc = read_one(p, i, &f, err);
         free(f.known);
         map_free(&f.wanted);
         pool_index(p);

@@ -27,8 +27,7 @@ static Id dependency_id(Pool *pool, const struct kiln_rpm_dependency *d)
         return pool_rel2id(pool, pool_str2id(pool, d->name, 1), pool_str2id(pool, d->evr, 1), flags, 1);
 }
 
-static Offset add_dependencies(
-        struct kiln_pool *p, const struct kiln_rpm_dependency *list, size_t n, Offset to)
+static Offset add_dependencies(struct pool *p, const struct kiln_rpm_dependency *list, size_t n, Offset to)
 {
         for (size_t i = 0; i < n; i++) {
                 Id id;
@@ -44,7 +43,7 @@ static Offset add_dependencies(
 
 /* A package tagged with a level of the toolchain's arch ("x86_64_v3") installs where that level is set; the
  * toolchain itself need not know the tag. */
-static const char *arch_of(const struct kiln_pool *p, const struct kiln_rpm *rpm)
+static const char *arch_of(const struct pool *p, const struct kiln_rpm *rpm)
 {
         const char *arch = p->toolchain->arch;
         size_t n = strlen(arch);
@@ -52,7 +51,7 @@ static const char *arch_of(const struct kiln_pool *p, const struct kiln_rpm *rpm
         return strncmp(rpm->arch, arch, n) == 0 && strncmp(rpm->arch + n, "_v", 2) == 0 ? arch : rpm->arch;
 }
 
-static Id add_package(struct kiln_pool *p, const struct kiln_rpm *rpm)
+static Id add_package(struct pool *p, const struct kiln_rpm *rpm)
 {
         Id id = repo_add_solvable(p->virtual);
         _cleanup_free_ char *evr = NULL;
@@ -74,7 +73,7 @@ static Id add_package(struct kiln_pool *p, const struct kiln_rpm *rpm)
         return id;
 }
 
-static void check_one(struct kiln_pool *p, Id id, const char *name, char ***problems)
+static void check_one(struct pool *p, Id id, const char *name, char ***problems)
 {
         Queue jobs;
         Solver *solver;
@@ -96,7 +95,7 @@ static void check_one(struct kiln_pool *p, Id id, const char *name, char ***prob
 }
 
 /* A dependency of a new package on a file that nobody provides so far. */
-static bool lacks_files(struct kiln_pool *p, const Queue *ids)
+static bool lacks_files(struct pool *p, const Queue *ids)
 {
         bool lacks = false;
         Queue deps;
@@ -117,7 +116,7 @@ static bool lacks_files(struct kiln_pool *p, const Queue *ids)
         return lacks;
 }
 
-int kiln_pool_installable(struct kiln_pool *p, const int *rpm_fds, const char *const *names, size_t n,
+int inside_installable(struct pool *p, const int *rpm_fds, const char *const *names, size_t n,
         char ***ret_problems, struct kiln_error *err)
 {
         _cleanup_strv_ char **problems = kiln_calloc(1, sizeof(*problems));

@@ -5,7 +5,8 @@
  * that its repository has unsigned packages; the lock then says so too. */
 #include "worker/base/mem.h"
 #include "worker/buildroot/facts.h"
-#include "worker/buildroot/pool_private.h"
+#include "worker/buildroot/metadata.h"
+#include "worker/buildroot/solve.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* A toolchain's repositories in one libsolv pool.
  *
- * Repositories are added in the order of their ids and packages are in canonical order within each, so that
+ * Repositories come in the order of their ids and packages are in canonical order within each, so that
  * the ids the solver works with depend on the metadata's content only. The architecture policy is the
  * toolchain's; libsolv's tables are not asked. */
 #include "worker/base/mem.h"
@@ -14,16 +14,9 @@
 #include <solv/util.h>
 #include <string.h>
 
-static int compare_ids(const void *a, const void *b)
-{
-        const struct kiln_repository *const *x = a, *const *y = b;
-
-        return strcmp((*x)->id, (*y)->id);
-}
-
 /* libsolv's notation: ':' separates classes of which the earlier always wins, '>' only breaks ties between
  * equal versions. Micro-architecture levels of one architecture (x86_64_v3, x86_64) are ties. */
-static void set_arches(struct kiln_pool *p)
+static void set_arches(struct pool *p)
 {
         _cleanup_buf_ struct kiln_buf policy = KILN_BUF_INIT;
         const char *before = NULL;
@@ -52,7 +45,7 @@ static bool is_excluded(const struct kiln_repository *r, const char *name)
         return false;
 }
 
-static void set_excludes(struct kiln_pool *p)
+static void set_excludes(struct pool *p)
 {
         Solvable *s;
         Id id;
@@ -60,7 +53,7 @@ static void set_excludes(struct kiln_pool *p)
         map_init(&p->considered, p->pool->nsolvables + VIRTUAL_MAX);
         map_setall(&p->considered);
         for (size_t i = 0; i < p->n_repositories; i++) {
-                const struct kiln_repository *def = p->repositories[i].metadata.repository;
+                const struct kiln_repository *def = p->repositories[i].metadata->repository;
 
                 if (!def->excludes || !def->excludes[0])
                         continue;
@@ -73,7 +66,7 @@ static void set_excludes(struct kiln_pool *p)
         p->pool->considered = &p->considered;
 }
 
-void pool_index(struct kiln_pool *p)
+void pool_index(struct pool *p)
 {
         /* Our files are Provides already. Without this call libsolv would search all file lists anew for
          * every path that nobody provides. */
@@ -81,56 +74,44 @@ void pool_index(struct kiln_pool *p)
         pool_createwhatprovides(p->pool);
 }
 
-const struct kiln_repository *pool_repository_of(const struct kiln_pool *p, const Solvable *s)
+const struct kiln_repository *pool_repository_of(const struct pool *p, const Solvable *s)
 {
         for (size_t i = 0; i < p->n_repositories; i++)
                 if (p->repositories[i].repo == s->repo)
-                        return p->repositories[i].metadata.repository;
+                        return p->repositories[i].metadata->repository;
         return NULL;
 }
 
-static int load_repositories(struct kiln_pool *p, struct kiln_error *err)
+static int load_repositories(
+        struct pool *p, const struct metadata *metadata, size_t n, struct kiln_error *err)
 {
-        const struct kiln_toolchain *t = p->toolchain;
-        _cleanup_free_ const struct kiln_repository **sorted =
-                kiln_calloc(t->n_repositories + 1, sizeof(*sorted));
+        int rc = 0;
 
-        for (size_t i = 0; i < t->n_repositories; i++)
-                sorted[i] = &t->repositories[i];
-        qsort(sorted, t->n_repositories, sizeof(*sorted), compare_ids);
-        p->repositories = kiln_calloc(t->n_repositories + 1, sizeof(*p->repositories));
-        for (size_t i = 0; i < t->n_repositories; i++) {
+        p->repositories = kiln_calloc(n + 1, sizeof(*p->repositories));
+        for (; rc == 0 && p->n_repositories < n; p->n_repositories++) {
                 struct pool_repository *r = &p->repositories[p->n_repositories];
-                int rc = kiln_context_check(p->context, "reading repositories", err);
 
-                if (rc == 0)
-                        rc = metadata_open(p->context, p->store, t, sorted[i], &r->metadata, err);
-                if (rc < 0)
-                        return rc;
-                p->n_repositories++;
-                r->repo = repo_create(p->pool, r->metadata.repository->id);
-                r->repo->priority = -r->metadata.repository->priority; /* libsolv: higher wins */
-                rc = solvcache_load(p->context, p->store, &r->metadata, r->repo, err);
-                if (rc < 0)
-                        return rc;
+                r->metadata = &metadata[p->n_repositories];
+                r->repo = repo_create(p->pool, r->metadata->repository->id);
+                r->repo->priority = -r->metadata->repository->priority; /* libsolv: higher wins */
+                rc = solvcache_load(p, p->n_repositories, err);
         }
-        return 0;
+        return rc;
 }
 
-int kiln_pool_open(const struct kiln_context *c, struct kiln_store *s, const struct kiln_toolchain *t,
-        struct kiln_pool **ret, struct kiln_error *err)
+int inside_open(int fd, const struct kiln_toolchain *t, const struct metadata *metadata, size_t n,
+        struct pool **ret, struct kiln_error *err)
 {
-        _cleanup_(kiln_pool_freep) struct kiln_pool *p = kiln_calloc(1, sizeof(*p));
+        _cleanup_(inside_freep) struct pool *p = kiln_calloc(1, sizeof(*p));
         int rc;
 
-        p->context = c;
-        p->store = s;
+        p->fd = fd;
         p->toolchain = t;
         p->pool = pool_create();
         queue_init(&p->base);
         pool_setdisttype(p->pool, DISTTYPE_RPM);
         set_arches(p);
-        rc = load_repositories(p, err);
+        rc = load_repositories(p, metadata, n, err);
         if (rc < 0)
                 return rc;
         p->virtual = repo_create(p->pool, "kiln");
@@ -143,12 +124,10 @@ int kiln_pool_open(const struct kiln_context *c, struct kiln_store *s, const str
         return 0;
 }
 
-void kiln_pool_free(struct kiln_pool *p)
+void inside_free(struct pool *p)
 {
         if (!p)
                 return;
-        for (size_t i = 0; i < p->n_repositories; i++)
-                metadata_clear(&p->repositories[i].metadata);
         free(p->repositories);
         queue_free(&p->base);
         p->pool->considered = NULL;
@@ -203,7 +182,7 @@ Id pool_parse_dependency(Pool *pool, const char *text)
                 pool_strn2id(pool, p, (unsigned)evr, 1), flags, 1);
 }
 
-Id pool_virtual_new(struct kiln_pool *p, const char *name, const char *const *requires,
+Id pool_virtual_new(struct pool *p, const char *name, const char *const *requires,
         const char *const *conflicts, struct kiln_error *err)
 {
         Id id = repo_add_solvable(p->virtual);
@@ -242,7 +221,7 @@ Id pool_virtual_new(struct kiln_pool *p, const char *name, const char *const *re
         return id;
 }
 
-void pool_virtual_free(struct kiln_pool *p, Id id)
+void pool_virtual_free(struct pool *p, Id id)
 {
         if (id)
                 repo_free_solvable(p->virtual, id, 1);

@@ -101,7 +101,7 @@ static double deps_cost(const Solvable *s, Offset deps, bool conflicts)
         return sum;
 }
 
-int rich_add(const struct kiln_pool *p, Id id, double *sum, struct kiln_error *err)
+int rich_add(const struct pool *p, Id id, double *sum, struct kiln_error *err)
 {
         const Solvable *s = pool_id2solvable(p->pool, id);
         const struct kiln_repository *from = pool_repository_of(p, s);
@@ -116,7 +116,7 @@ int rich_add(const struct kiln_pool *p, Id id, double *sum, struct kiln_error *e
         return -E2BIG;
 }
 
-int rich_check(const struct kiln_pool *p, struct kiln_error *err)
+int rich_check(const struct pool *p, struct kiln_error *err)
 {
         const Pool *pool = p->pool;
         Repo *repo;

@@ -17,12 +17,9 @@
 #include <solv/repo_solv.h>
 #include <solv/repo_write.h>
 #include <solv/solv_xfopen.h>
-#include <solv/solvversion.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* Goes up when what is kept of a package changes. */
-#define SOLVCACHE_FORMAT 1
 /* Uncompressed; Fedora's primary is 0.2 GiB (and becomes half of that in memory), its filelists 0.9 GiB. */
 #define PRIMARY_BYTES_MAX (UINT64_C(1) << 30)
 #define OPEN_BYTES_MAX (UINT64_C(8) << 30)
@@ -266,22 +263,6 @@ static Pool *copy_canonical(Repo *from, Repo **ret, size_t *ret_left_out)
 
 /* ---- the file */
 
-static char *cache_name(const struct metadata *m)
-{
-        char hex[KILN_DIGEST_HEX + 1];
-
-        kiln_digest_to_hex(&m->repomd_sha256, hex);
-        return kiln_asprintf("%s-%d-%d.solv", hex, SOLVCACHE_FORMAT,
-                solv_version_major * 10000 + solv_version_minor * 100 + solv_version_patch);
-}
-
-static int cache_dir(const struct kiln_context *c)
-{
-        _cleanup_free_ char *path = kiln_path_join(c->cache_dir, "solv");
-
-        return kiln_dir_make(AT_FDCWD, path, 0755);
-}
-
 int solvcache_parse(const struct kiln_buf *bytes, Repo *repo)
 {
         struct kiln_digest d;
@@ -301,19 +282,6 @@ int solvcache_parse(const struct kiln_buf *bytes, Repo *repo)
         if (r != 0)
                 repo_empty(repo, 1);
         return r != 0;
-}
-
-/* Reads the file into repo. 0, or 1 when there is no good one. */
-static int cache_read(int dir_fd, const char *name, Repo *repo)
-{
-        _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        struct timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
-        _cleanup_buf_ struct kiln_buf bytes = KILN_BUF_INIT;
-
-        if (fd < 0 || kiln_fd_read(fd, (size_t)1 << 30, &bytes) < 0)
-                return 1;
-        (void)futimens(fd, times); /* for collection; another user's file is merely collected earlier */
-        return solvcache_parse(&bytes, repo);
 }
 
 static void cache_format(Repo *repo, struct kiln_buf *out)
@@ -424,44 +392,45 @@ int solvcache_convert(int fd, const char *name, uint64_t max, const char *id, st
 }
 
 /* Makes the canonical form from primary. */
-static int cache_make(const struct kiln_context *c, struct kiln_store *s, const struct metadata *m,
-        struct kiln_buf *out, struct kiln_error *err)
+static int cache_make(const struct pool *p, size_t repository, struct kiln_buf *out, struct kiln_error *err)
 {
-        _cleanup_close_ int fd = -1;
+        const struct metadata *m = p->repositories[repository].metadata;
+        _cleanup_close_ int fd = outside_primary(p, repository);
         size_t left_out = 0;
         uint64_t max = m->repomd.primary.open_size_bytes;
-        int rc = metadata_fetch(m, s, &m->repomd.primary, "primary", &fd, err);
+        int rc;
 
         max = max && max < PRIMARY_BYTES_MAX ? max : PRIMARY_BYTES_MAX;
-        if (rc == 0)
-                rc = solvcache_convert(fd, kiln_path_base(m->repomd.primary.location), max, m->repository->id,
-                        out, &left_out, err);
-        if (rc == 0 && left_out > 0)
-                kiln_sink_warning(&c->sink,
+        rc = solvcache_convert(
+                fd, kiln_path_base(m->repomd.primary.location), max, m->repository->id, out, &left_out, err);
+        if (rc == 0 && left_out > 0) {
+                _cleanup_free_ char *text = kiln_asprintf(
                         "repository %s: %zu packages left out (no SHA-256, or an unusable name or location)",
                         m->repository->id, left_out);
+
+                outside_warn(p, text);
+        }
         return rc;
 }
 
-int solvcache_load(const struct kiln_context *c, struct kiln_store *s, const struct metadata *m, Repo *repo,
-        struct kiln_error *err)
+int solvcache_load(const struct pool *p, size_t repository, struct kiln_error *err)
 {
-        _cleanup_free_ char *name = cache_name(m);
-        _cleanup_close_ int dir_fd = cache_dir(c);
+        _cleanup_close_ int fd = outside_cached(p, repository);
+        Repo *repo = p->repositories[repository].repo;
         _cleanup_buf_ struct kiln_buf bytes = KILN_BUF_INIT;
         int rc;
 
-        if (dir_fd >= 0 && cache_read(dir_fd, name, repo) == 0)
+        if (fd >= 0 && kiln_fd_read(fd, SOLVCACHE_BYTES_MAX, &bytes) == 0 &&
+                solvcache_parse(&bytes, repo) == 0)
                 return 0;
-        rc = cache_make(c, s, m, &bytes, err);
+        kiln_buf_reset(&bytes);
+        rc = cache_make(p, repository, &bytes, err);
         if (rc < 0)
                 return rc;
-        if (dir_fd >= 0) /* not kept: made again next time */
-                (void)kiln_file_write(dir_fd, name, bytes.data, bytes.len, 0644);
+        outside_keep(p, repository, &bytes);
         /* Through the same bytes as a later run: the same ids, and thus the same solution. */
         if (solvcache_parse(&bytes, repo) != 0)
-                return kiln_error_set(err, KILN_INFRA, 0, "reading the metadata of repository",
-                        m->repository->id, "libsolv does not read what it wrote: %s",
-                        pool_errstr(repo->pool));
+                return kiln_error_set(err, KILN_INFRA, 0, "reading the metadata of repository", repo->name,
+                        "libsolv does not read what it wrote: %s", pool_errstr(repo->pool));
         return 0;
 }

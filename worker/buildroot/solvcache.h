@@ -1,17 +1,20 @@
 /* Repository metadata in libsolv's own format, by repomd digest. Not for other rooms. */
 #pragma once
 
-#include "worker/buildroot/metadata.h"
+#include "worker/buildroot/pool_private.h"
 
 #include <solv/pool.h>
 #include <solv/repo.h>
 
-/* Adds the packages of the repository to `repo`: from <cache>/solv when a good file is there, else from
- * primary (and writes it). What is kept of a package: NEVRA, Provides (files of primary among them),
- * Requires, Conflicts, Obsoletes, digest, size, location, license, source package. Packages are in a
- * canonical order, so that solving does not depend on the order in primary.xml. */
-int solvcache_load(const struct kiln_context *c, struct kiln_store *s, const struct metadata *m, Repo *repo,
-        struct kiln_error *err);
+/* Goes up when what is kept of a package changes. */
+#define SOLVCACHE_FORMAT 1
+#define SOLVCACHE_BYTES_MAX ((size_t)1 << 30)
+
+/* Adds the packages of a repository: from its .solv file when there is a good one, else from primary (and has
+ * it kept). What is kept of a package: NEVRA, Provides (files of primary among them), Requires, Conflicts,
+ * Obsoletes, digest, size, location, license, source package. Packages are in a canonical order, so that
+ * solving does not depend on the order in primary.xml. */
+int solvcache_load(const struct pool *p, size_t repository, struct kiln_error *err);
 
 /* A decompressing stream over fd (the suffix of name says how) that fails after max bytes: *ret is the
  * caller's. */

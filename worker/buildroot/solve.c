@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-Solver *pool_run(struct kiln_pool *p, Queue *jobs, int *ret_problems)
+Solver *pool_run(struct pool *p, Queue *jobs, int *ret_problems)
 {
         Solver *solver = solver_create(p->pool);
 
@@ -24,7 +24,7 @@ static int compare_id(const void *a, const void *b, void *ctx)
 }
 
 /* The packages the solver chose, without virtual ones, sorted. */
-static void take_solution(struct kiln_pool *p, Solver *solver, Queue *out)
+static void take_solution(struct pool *p, Solver *solver, Queue *out)
 {
         Queue decisions;
 
@@ -55,7 +55,7 @@ static bool lacks_file(Pool *pool, Id dep)
         return *pool_id2str(pool, dep) == '/' && !*pool_whatprovides_ptr(pool, dep);
 }
 
-static bool virtual_lacks_file(struct kiln_pool *p, Id virtual)
+static bool virtual_lacks_file(struct pool *p, Id virtual)
 {
         Solvable *s = pool_id2solvable(p->pool, virtual);
         Queue deps;
@@ -70,7 +70,7 @@ static bool virtual_lacks_file(struct kiln_pool *p, Id virtual)
         return lacks;
 }
 
-static bool problems_lack_file(struct kiln_pool *p, Solver *solver)
+static bool problems_lack_file(struct pool *p, Solver *solver)
 {
         bool lacks = false;
         Queue rules;
@@ -91,8 +91,7 @@ static bool problems_lack_file(struct kiln_pool *p, Solver *solver)
 
 /* Solves; when it fails for want of a file, loads the filelists and solves again. 0: *out is the solution; 1:
  * there is none, and *ret_solver (may be NULL) knows why; negative errno. */
-static int solve_once(
-        struct kiln_pool *p, Queue *jobs, Queue *out, Solver **ret_solver, struct kiln_error *err)
+static int solve_once(struct pool *p, Queue *jobs, Queue *out, Solver **ret_solver, struct kiln_error *err)
 {
         int problems, rc;
         Solver *solver = pool_run(p, jobs, &problems);
@@ -118,21 +117,21 @@ static void job_push(Queue *jobs, Id how, Id id)
         queue_push2(jobs, how | SOLVER_SOLVABLE, id);
 }
 
-static int unsatisfiable(struct kiln_pool *p, Solver *solver, const char *who, struct kiln_error *err)
+static int unsatisfiable(struct pool *p, Solver *solver, const char *who, struct kiln_error *err)
 {
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
 
         explain_problems(p, solver, &text);
         kiln_error_set(err, KILN_BAD_INPUT, 0, "finding packages for", who, "%s", kiln_buf_str(&text));
         kiln_error_advise(err, "Toolchain %s looked in: %s", p->toolchain->name,
-                p->n_repositories ? repository_name_url(p->repositories[0].metadata.repository)
+                p->n_repositories ? repository_name_url(p->repositories[0].metadata->repository)
                                   : "no repository");
         return -ENOENT;
 }
 
 /* Solves one virtual package, all of it or an explanation. */
 static int solve_virtual(
-        struct kiln_pool *p, Queue *jobs, Id virtual, const char *who, Queue *out, struct kiln_error *err)
+        struct pool *p, Queue *jobs, Id virtual, const char *who, Queue *out, struct kiln_error *err)
 {
         Solver *solver = NULL;
         int rc = 0;
@@ -148,7 +147,7 @@ static int solve_virtual(
         return rc;
 }
 
-static Id core_virtual(struct kiln_pool *p, const char *who, struct kiln_error *err)
+static Id core_virtual(struct pool *p, const char *who, struct kiln_error *err)
 {
         _cleanup_strv_ char **both = kiln_strv_copy(p->toolchain->core);
 
@@ -158,7 +157,7 @@ static Id core_virtual(struct kiln_pool *p, const char *who, struct kiln_error *
 }
 
 /* The core alone; done once for a pool. */
-static int solve_base(struct kiln_pool *p, struct kiln_error *err)
+static int solve_base(struct pool *p, struct kiln_error *err)
 {
         _cleanup_free_ char *who = kiln_asprintf("the core of toolchain %s", p->toolchain->name);
         Queue jobs;
@@ -180,7 +179,7 @@ static int solve_base(struct kiln_pool *p, struct kiln_error *err)
 }
 
 /* The part of `within` that the bootstrap requirements need. */
-static int solve_bootstrap(struct kiln_pool *p, const Queue *within, Queue *out, struct kiln_error *err)
+static int solve_bootstrap(struct pool *p, const Queue *within, Queue *out, struct kiln_error *err)
 {
         _cleanup_free_ char *who = kiln_asprintf("the bootstrap layer of toolchain %s", p->toolchain->name);
         Id virtual = pool_virtual_new(p, who, (const char *const *)p->toolchain->bootstrap, NULL, err);
@@ -208,7 +207,7 @@ static int solve_bootstrap(struct kiln_pool *p, const Queue *within, Queue *out,
 
 /* Core plus request. *ret_full: the base had to change. */
 static int solve_all(
-        struct kiln_pool *p, const struct kiln_solve *q, Queue *out, bool *ret_full, struct kiln_error *err)
+        struct pool *p, const struct kiln_solve *q, Queue *out, bool *ret_full, struct kiln_error *err)
 {
         const char *who = q->wanted_by ? q->wanted_by : "the request";
         Id request = pool_virtual_new(p, who, q->requires, q->conflicts, err), core;
@@ -269,7 +268,7 @@ static void split_evr(const char *evr, struct kiln_locked_package *to)
         to->release = kiln_strdup(dash ? dash + 1 : "");
 }
 
-static void lock_package(struct kiln_pool *p, Id id, struct kiln_locked_package *to)
+static void lock_package(struct pool *p, Id id, struct kiln_locked_package *to)
 {
         Solvable *s = pool_id2solvable(p->pool, id);
         unsigned medianr;
@@ -298,7 +297,7 @@ static int compare_nevra(const void *a, const void *b)
         return strcmp(x->nevra, y->nevra);
 }
 
-static struct kiln_lock *lock_make(struct kiln_pool *p, const Queue *all, const Queue *bootstrap, bool full)
+static struct kiln_lock *lock_make(struct pool *p, const Queue *all, const Queue *bootstrap, bool full)
 {
         struct kiln_lock *l = kiln_lock_new();
 
@@ -310,7 +309,7 @@ static struct kiln_lock *lock_make(struct kiln_pool *p, const Queue *all, const 
         l->full = full;
         for (size_t i = 0; i < p->n_repositories; i++) {
                 struct kiln_locked_repository *r = KILN_APPEND(l->repositories, l->n_repositories);
-                const struct metadata *m = &p->repositories[i].metadata;
+                const struct metadata *m = p->repositories[i].metadata;
 
                 r->id = kiln_strdup(m->repository->id);
                 r->base_url = kiln_strdup(repository_name_url(m->repository));
@@ -330,8 +329,7 @@ static struct kiln_lock *lock_make(struct kiln_pool *p, const Queue *all, const 
         return l;
 }
 
-int kiln_pool_solve(
-        struct kiln_pool *p, const struct kiln_solve *q, struct kiln_lock **ret, struct kiln_error *err)
+int inside_solve(struct pool *p, const struct kiln_solve *q, struct kiln_lock **ret, struct kiln_error *err)
 {
         Queue all, bootstrap;
         bool full = false;
