@@ -3,6 +3,8 @@
 #include "worker/base/file.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #define PROVENANCE "https://slsa.dev/provenance/v1"
 
@@ -189,6 +191,141 @@ static void test_flood(void **state)
         assert_int_equal(kiln_json_items("{\"a\": \"[,\\\",\", \"b\": []}", 24), 3);
 }
 
+/* The SBOM of a package with 100,000 files opens; its bundle's digest is its line's. */
+static void test_large(void **state)
+{
+        static const char file[] =
+                "{\"fileName\":\"./usr/share/a-directory/another-one/a-file-%d\",\"SPDXID\":"
+                "\"SPDXRef-File-%d\",\"checksums\":[{\"algorithm\":\"SHA256\","
+                "\"checksumValue\":\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
+                "abcdef\"},{\"algorithm\":\"SHA1\",\"checksumValue\":"
+                "\"0123456789abcdef0123456789abcdef01234567\"}],\"licenseConcluded\":"
+                "\"NOASSERTION\",\"copyrightText\":\"NOASSERTION\",\"fileTypes\":[\"TEXT\"]}";
+        struct fixture *f = *state;
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL, *again = NULL;
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, line = KILN_BUF_INIT;
+        _cleanup_dsse_text_ struct kiln_dsse_text text = {0};
+
+        kiln_buf_puts(&payload, "{\"_type\":\"" KILN_STATEMENT_TYPE
+                                "\",\"subject\":[" SUBJECT("a.rpm") "],\"predicateType\":\"" PROVENANCE
+                                                                    "\",\"predicate\":{\"files\":[");
+        for (int i = 0; i < 100000; i++) {
+                kiln_buf_puts(&payload, i ? "," : "");
+                kiln_buf_printf(&payload, file, i, i);
+        }
+        kiln_buf_puts(&payload, "]}}");
+        envelope_sign(f->key, kiln_buf_str(&payload), &line);
+        kiln_buf_clear(&payload);
+        assert_int_equal(kiln_envelope_open(line.data, line.len - 1, &f->keys, "it", &e, &f->err), 0);
+        assert_int_equal(json_array_size(json_object_get(e->predicate, "files")), 100000);
+        assert_int_equal(kiln_dsse_parse(line.data, line.len - 1, "it", &text, &f->err), 0);
+        assert_int_equal(kiln_envelope_open_json(&text, text.json, &f->keys, "it", &again, &f->err), 0);
+        assert_true(kiln_digest_equal(&again->sha256, &e->sha256));
+}
+
+/* What only stands for the payload must not be taken for one, and a long string elsewhere is none. */
+static void test_cut(void **state)
+{
+        static const struct {
+                const char *format, *why;
+        } cases[] = {
+                {"{\"x\":\"%s\",\"payload\":\"#\",\"payloadType\":\"" KILN_DSSE_INTOTO
+                 "\",\"signatures\":[%s]}",
+                        "no DSSE envelope"},
+                {"{\"x\":\"%s\",\"payload\":\"\\u0023\",\"payloadType\":\"" KILN_DSSE_INTOTO
+                 "\",\"signatures\":[%s]}",
+                        "no DSSE envelope"},
+                {"{\"payload\":\"%s\",\"payload\":\"AAAA\",\"payloadType\":\"" KILN_DSSE_INTOTO
+                 "\",\"signatures\":[%s]}",
+                        "duplicate"},
+                {"{\"payload\":\"AAAA\",\"x\":\"%s\",\"payloadType\":\"" KILN_DSSE_INTOTO
+                 "\",\"signatures\":[%s]}",
+                        "none of the 1 keys"},
+        };
+        struct fixture *f = *state;
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, line = KILN_BUF_INIT;
+        _cleanup_free_ char *body = NULL, *signatures = NULL;
+        char *at;
+
+        kiln_buf_puts(&payload, STATEMENT(SUBJECT("a.rpm"), PROVENANCE, "{\"x\":\""));
+        payload.len = (size_t)(strstr(payload.data, "{\"x\":\"") + 6 - payload.data);
+        for (int i = 0; i < 2000; i++)
+                kiln_buf_putc(&payload, 'x');
+        kiln_buf_puts(&payload, "\"}}");
+        envelope_sign(f->key, kiln_buf_str(&payload), &line);
+        at = strstr(line.data, "\"payload\":\"") + 11;
+        body = kiln_strndup(at, strcspn(at, "\""));
+        at = strstr(line.data, "\"signatures\":[") + 14;
+        signatures = kiln_strndup(at, strcspn(at, "]"));
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(cases); i++) {
+                _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+                struct kiln_envelope *e = NULL;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+                kiln_buf_printf(&text, cases[i].format, body, signatures);
+#pragma GCC diagnostic pop
+                kiln_error_clear(&f->err);
+                assert_true(kiln_envelope_open(text.data, text.len, &f->keys, "it", &e, &f->err) < 0);
+                assert_non_null(strcasestr(f->err.cause, cases[i].why));
+        }
+}
+
+/* The peak of a process that opens a line of so many MiB, none of them signed. */
+static long bomb(struct fixture *f, const char *head, int mib, enum kiln_verdict wanted)
+{
+        char dir[] = "/tmp/kiln-test-XXXXXX";
+        _cleanup_free_ char *path = NULL, *chunk = kiln_malloc(1 << 20);
+        struct rusage usage;
+        int fd, status;
+        pid_t pid;
+
+        assert_non_null(mkdtemp(dir));
+        path = kiln_path_join(dir, "x.intoto.jsonl");
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(fd >= 0);
+        assert_int_equal(kiln_fd_write(fd, head, strlen(head)), 0);
+        memset(chunk, 'A', 1 << 20);
+        for (int i = 0; i < mib; i++)
+                assert_int_equal(kiln_fd_write(fd, chunk, 1 << 20), 0);
+        assert_int_equal(dprintf(fd,
+                                 "\",\"payloadType\":\"" KILN_DSSE_INTOTO
+                                 "\",\"signatures\":[{\"sig\":\"%.86s==\"}]}\n",
+                                 chunk) > 0,
+                1);
+        close(fd);
+        pid = fork();
+        if (pid == 0) {
+                struct kiln_envelopes *lines = NULL;
+                struct kiln_envelope *e = NULL;
+                int r = kiln_envelopes_open(AT_FDCWD, path, &lines, &f->err);
+
+                if (r == 0)
+                        r = kiln_envelopes_next(lines, &f->keys, &e, &f->err);
+                _exit(r < 0 ? f->err.verdict : 99);
+        }
+        assert_int_equal(wait4(pid, &status, 0, &usage), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), wanted);
+        assert_int_equal(kiln_tree_remove(AT_FDCWD, dir), 0);
+        return usage.ru_maxrss / 1024;
+}
+
+static void test_bomb(void **state)
+{
+        struct fixture *f = *state;
+        const int largest = (int)(KILN_DSSE_ENVELOPE_MAX >> 20);
+        long mib = bomb(f, "{\"payload\":\"", 100, KILN_NOT_REPRODUCED);
+
+#ifndef __SANITIZE_ADDRESS__                      /* which keeps what was freed */
+        assert_in_range(mib, 100, 100 + 75 + 25); /* the line and what it decodes to */
+        mib = bomb(f, "{\"payload\":\"AAAA\",\"x\":[\"\\n", 100, KILN_BAD_INPUT);
+        assert_in_range(mib, 100, 100 + 25);
+#endif
+        bomb(f, "{\"payload\":\"", largest + 1, KILN_BAD_INPUT);
+        assert_true(mib > 0);
+}
+
 static void test_keys(void **state)
 {
         struct fixture *f = *state;
@@ -207,11 +344,15 @@ static void test_keys(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                /* first: a fork begins with what this process holds */
+                cmocka_unit_test_setup_teardown(test_bomb, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_good, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_signature_first, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_large, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
         };
 

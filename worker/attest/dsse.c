@@ -9,9 +9,14 @@
 
 #define DOING "checking the signature of"
 
-void kiln_dsse_pae(const char *type, const void *payload, size_t len, struct kiln_buf *out)
+static void pae_head(const char *type, size_t len, struct kiln_buf *out)
 {
         kiln_buf_printf(out, "DSSEv1 %zu %s %zu ", strlen(type), type, len);
+}
+
+void kiln_dsse_pae(const char *type, const void *payload, size_t len, struct kiln_buf *out)
+{
+        pae_head(type, len, out);
         kiln_buf_append(out, payload, len);
 }
 
@@ -38,23 +43,40 @@ void kiln_dsse_write(const char *type, const void *payload, size_t len, const ch
         kiln_buf_puts(out, "\"}]}\n");
 }
 
+/* Only these: EVP_DecodeBlock() by itself leaves out white space at both ends. */
+static bool is_base64(const char *s, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
+                            (s[i] >= '0' && s[i] <= '9') || s[i] == '+' || s[i] == '/'))
+                        return false;
+        return true;
+}
+
+static size_t base64_padding(const char *s, size_t len)
+{
+        size_t padding = 0;
+
+        while (padding < 2 && padding < len && s[len - 1 - padding] == '=')
+                padding++;
+        return padding;
+}
+
 /* Strict standard base64 with padding; -EINVAL otherwise. */
 static int get_base64(const char *s, size_t len, struct kiln_buf *out)
 {
-        unsigned char quantum[3];
-        size_t padding = 0;
+        enum { QUANTA = 1024 };
+        unsigned char bytes[3 * QUANTA];
+        size_t padding = base64_padding(s, len);
 
-        if (len % 4 != 0)
+        if (len % 4 != 0 || !is_base64(s, len - padding))
                 return -EINVAL;
-        while (padding < 2 && padding < len && s[len - 1 - padding] == '=')
-                padding++;
-        for (size_t i = 0; i < len; i += 4) {
-                bool last = i + 4 == len;
+        for (size_t i = 0; i < len; i += 4 * QUANTA) {
+                size_t n = len - i < 4 * QUANTA ? len - i : 4 * QUANTA;
 
-                if (memchr(s + i, '=', last ? 4 - padding : 4) ||
-                        EVP_DecodeBlock(quantum, (const unsigned char *)s + i, 4) != 3)
+                if (EVP_DecodeBlock(bytes, (const unsigned char *)s + i, (int)n) != (int)(n / 4 * 3))
                         return -EINVAL;
-                kiln_buf_append(out, quantum, last ? 3 - padding : 3);
+                kiln_buf_append(out, bytes, n / 4 * 3 - (i + n == len ? padding : 0));
         }
         return 0;
 }
@@ -83,24 +105,118 @@ static bool verifies(EVP_PKEY *key, const struct kiln_buf *pae, const struct kil
         return ok;
 }
 
-static const char *member(const json_t *object, const char *key, size_t *ret_len)
+/* ---- parsing what nobody vouches for ---------------------------------------------------------------------
+ */
+
+static void longest_string(const char *text, size_t len, const char **ret, size_t *ret_len)
+{
+        *ret = text;
+        *ret_len = 0;
+        for (size_t i = 0; i < len; i++) {
+                size_t begin = i + 1;
+
+                if (text[i] != '"')
+                        continue;
+                for (i = begin; i < len && text[i] != '"'; i++)
+                        i += text[i] == '\\';
+                if (i < len && i - begin > *ret_len) {
+                        *ret = text + begin;
+                        *ret_len = i - begin;
+                }
+        }
+}
+
+/* In a rest without '#' and escapes only one string can be "#": ours. */
+static bool can_stand_for(const char *rest, size_t len)
+{
+        return !memchr(rest, KILN_DSSE_CUT[0], len) && !memchr(rest, '\\', len);
+}
+
+int kiln_dsse_parse(
+        const char *text, size_t len, const char *name, struct kiln_dsse_text *ret, struct kiln_error *err)
+{
+        enum { LONG = 1024 };
+        _cleanup_buf_ struct kiln_buf rest = KILN_BUF_INIT;
+        struct kiln_dsse_text t = {0};
+        const char *cut, *end;
+        size_t cut_len;
+        int r;
+
+        longest_string(text, len, &cut, &cut_len);
+        end = cut + cut_len;
+        if (cut_len >= LONG && len - cut_len <= KILN_DSSE_REST_MAX && !memchr(cut, '\\', cut_len) &&
+                can_stand_for(text, (size_t)(cut - text)) && can_stand_for(end, (size_t)(text + len - end))) {
+                kiln_buf_append(&rest, text, (size_t)(cut - text));
+                kiln_buf_puts(&rest, KILN_DSSE_CUT);
+                kiln_buf_append(&rest, end, (size_t)(text + len - end));
+                t.cut = cut;
+                t.cut_len = cut_len;
+                text = rest.data;
+                len = rest.len;
+        }
+        if (len > KILN_DSSE_REST_MAX)
+                return kiln_error_set(err, KILN_BAD_INPUT, EFBIG, DOING, name,
+                        "it has more beside its payload than an envelope needs");
+        r = kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &t.json, err);
+        if (r == 0)
+                *ret = t;
+        return r;
+}
+
+void kiln_dsse_text_clear(struct kiln_dsse_text *t)
+{
+        if (t->json)
+                json_decref(t->json);
+        *t = (struct kiln_dsse_text){0};
+}
+
+struct kiln_digest kiln_dsse_digest(const struct kiln_dsse_text *t, const json_t *envelope)
+{
+        static const char mark[] = "\"" KILN_DSSE_CUT "\"";
+        _cleanup_buf_ struct kiln_buf canonical = KILN_BUF_INIT;
+        _cleanup_hasher_ struct kiln_hasher *h = kiln_hasher_new();
+        const char *at;
+        size_t before;
+
+        kiln_json_canonical(envelope, &canonical);
+        at = t->cut ? memmem(canonical.data, canonical.len, mark, strlen(mark)) : NULL;
+        before = at ? (size_t)(at + 1 - canonical.data) : canonical.len;
+        kiln_hasher_update(h, canonical.data, before);
+        if (at) {
+                kiln_hasher_update(h, t->cut, t->cut_len);
+                kiln_hasher_update(h, at + 2, canonical.len - before - 1);
+        }
+        return kiln_hasher_finish(h);
+}
+
+static const char *member(
+        const struct kiln_dsse_text *t, const json_t *object, const char *key, size_t *ret_len)
 {
         const json_t *j = json_object_get(object, key);
 
+        if (t->cut && json_is_string(j) && strcmp(json_string_value(j), KILN_DSSE_CUT) == 0) {
+                *ret_len = t->cut_len;
+                return t->cut;
+        }
         *ret_len = json_string_length(j);
         return json_string_value(j);
 }
 
-int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *const *keys, size_t n_keys,
-        const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err)
+/* ---- opening ---------------------------------------------------------------------------------------------
+ */
+
+int kiln_dsse_open_json(const struct kiln_dsse_text *t, const json_t *envelope, const char *type,
+        EVP_PKEY *const *keys, size_t n_keys, const char *name, struct kiln_buf *payload, size_t *ret_key,
+        struct kiln_error *err)
 {
-        _cleanup_buf_ struct kiln_buf body = KILN_BUF_INIT, pae = KILN_BUF_INIT, signature = KILN_BUF_INIT;
-        size_t text_len, said_len, sig_len;
-        const char *said = member(envelope, "payloadType", &said_len),
-                   *text = member(envelope, "payload", &text_len), *sig;
+        _cleanup_buf_ struct kiln_buf pae = KILN_BUF_INIT, signature = KILN_BUF_INIT;
+        size_t text_len, said_len, sig_len, body_len, head_len;
+        const char *said = member(t, envelope, "payloadType", &said_len),
+                   *text = member(t, envelope, "payload", &text_len), *sig;
         const json_t *signatures = json_object_get(envelope, "signatures");
 
-        if (!said || !text || !json_is_array(signatures) || get_base64(text, text_len, &body) < 0)
+        if (!said || !text || !json_is_array(signatures) || text_len % 4 != 0 ||
+                text_len / 4 * 3 > KILN_DSSE_PAYLOAD_MAX + 2)
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name, "it is no DSSE envelope");
         if (strlen(type) != said_len || memcmp(type, said, said_len) != 0)
                 return kiln_error_set(
@@ -108,15 +224,19 @@ int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *cons
         if (json_array_size(signatures) != 1)
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name,
                         "it has %zu signatures instead of one", json_array_size(signatures));
-        sig = member(json_array_get(signatures, 0), "sig", &sig_len);
+        sig = member(t, json_array_get(signatures, 0), "sig", &sig_len);
         if (!sig || get_base64(sig, sig_len, &signature) < 0 || signature.len != 64)
                 return kiln_error_set(
                         err, KILN_BAD_INPUT, 0, DOING, name, "its signature is none of Ed25519 in base64");
-        kiln_dsse_pae(type, kiln_buf_str(&body), body.len, &pae);
+        body_len = text_len / 4 * 3 - base64_padding(text, text_len);
+        pae_head(type, body_len, &pae);
+        head_len = pae.len;
+        if (get_base64(text, text_len, &pae) < 0)
+                return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name, "it is no DSSE envelope");
         /* The key id is a hint that nobody signed: every key is tried. */
         for (size_t k = 0; k < n_keys; k++)
                 if (verifies(keys[k], &pae, &signature)) {
-                        kiln_buf_append(payload, body.data, body.len);
+                        kiln_buf_append(payload, pae.data + head_len, body_len);
                         if (ret_key)
                                 *ret_key = k;
                         return 0;
@@ -128,8 +248,8 @@ int kiln_dsse_open_json(const json_t *envelope, const char *type, EVP_PKEY *cons
 int kiln_dsse_open(const char *line, size_t len, const char *type, EVP_PKEY *const *keys, size_t n_keys,
         const char *name, struct kiln_buf *payload, size_t *ret_key, struct kiln_error *err)
 {
-        _cleanup_json_ json_t *envelope = NULL;
-        int r = kiln_json_parse_bounded(line, len, KILN_DSSE_ITEMS_MAX, name, &envelope, err);
+        _cleanup_dsse_text_ struct kiln_dsse_text t = {0};
+        int r = kiln_dsse_parse(line, len, name, &t, err);
 
-        return r < 0 ? r : kiln_dsse_open_json(envelope, type, keys, n_keys, name, payload, ret_key, err);
+        return r < 0 ? r : kiln_dsse_open_json(&t, t.json, type, keys, n_keys, name, payload, ret_key, err);
 }

@@ -137,7 +137,7 @@ static int do_statement(const struct kiln_keys *k, const struct client *c, const
         unsigned char signature[64];
         size_t len = sizeof(signature);
         EVP_MD_CTX *ctx;
-        int r = read_checked(fd, SIGNER_STATEMENT_MAX, &q->sha256, &text, err);
+        int r = read_checked(fd, KILN_DSSE_PAYLOAD_MAX, &q->sha256, &text, err);
 
         if (r < 0)
                 return r;

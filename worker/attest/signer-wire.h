@@ -10,7 +10,6 @@
 #define SIGNER_MAGIC UINT32_C(0x314e4c4b) /* "KLN1" */
 #define SIGNER_DATA_MAX                                                                                      \
         (160 * 1024) /* a signature header is what is largest; below the socket buffer's default */
-#define SIGNER_STATEMENT_MAX (UINT64_C(256) << 20)
 #define SIGNER_REPOMD_MAX (UINT64_C(1) << 20)
 
 enum signer_op {

@@ -22,7 +22,7 @@
 
 #define DOING "verifying"
 #define JOBS_MAX 256
-/* What one group may take: sixteen times the largest envelope that is read. A file that wants more brings
+/* What one group may take: twenty times the largest envelope that is read. A file that wants more brings
  * down the process that reads it, and neither the others nor the host. */
 #define MEMORY_BYTES (UINT64_C(8) << 30)
 #define RESULT_MAX (UINT32_C(64) << 20) /* bytes of one group's JSON */

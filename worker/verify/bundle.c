@@ -115,13 +115,14 @@ static int bad(struct kiln_error *err, const char *name, const char *what)
 int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
         struct kiln_envelope **ret, struct kiln_error *err)
 {
-        _cleanup_json_ json_t *bundle = NULL;
-        const json_t *material, *envelope;
+        _cleanup_dsse_text_ struct kiln_dsse_text parsed = {0};
+        const json_t *bundle, *material, *envelope;
         const char *type;
-        int r = kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &bundle, err);
+        int r = kiln_dsse_parse(text, len, name, &parsed, err);
 
         if (r < 0)
                 return r;
+        bundle = parsed.json;
         type = json_string_value(json_object_get(bundle, "mediaType"));
         material = json_object_get(bundle, "verificationMaterial");
         envelope = json_object_get(bundle, "dsseEnvelope");
@@ -132,7 +133,7 @@ int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_key
         if (!json_is_object(json_object_get(material, "publicKey")) ||
                 json_object_get(material, "certificate") || json_object_get(material, "x509CertificateChain"))
                 return bad(err, name, "it was signed with a certificate; only keys are accepted");
-        return kiln_envelope_open_json(envelope, keys, name, ret, err);
+        return kiln_envelope_open_json(&parsed, envelope, keys, name, ret, err);
 }
 
 int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys *keys,

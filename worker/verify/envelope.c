@@ -148,35 +148,44 @@ int kiln_envelope_read_payload(
         return 0;
 }
 
-int kiln_envelope_open_json(const json_t *envelope, const struct kiln_verify_keys *keys, const char *name,
-        struct kiln_envelope **ret, struct kiln_error *err)
+static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
+        const struct kiln_verify_keys *keys, const char *name, struct kiln_envelope **ret,
+        struct kiln_error *err)
 {
         _cleanup_free_ EVP_PKEY **all = kiln_calloc(keys->n ? keys->n : 1, sizeof(*all));
-        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, canonical = KILN_BUF_INIT;
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT;
         size_t key;
         int r;
 
         for (size_t i = 0; i < keys->n; i++)
                 all[i] = keys->keys[i].key;
-        r = kiln_dsse_open_json(envelope, KILN_DSSE_INTOTO, all, keys->n, name, &payload, &key, err);
+        r = kiln_dsse_open_json(text, envelope, KILN_DSSE_INTOTO, all, keys->n, name, &payload, &key, err);
         if (r == 0)
                 r = kiln_envelope_read_payload(kiln_buf_str(&payload), payload.len, name, ret, err);
-        if (r < 0)
-                return r;
-        kiln_json_canonical(envelope, &canonical);
-        (*ret)->sha256 = kiln_digest_of(canonical.data, canonical.len);
-        (*ret)->key = key;
-        return 0;
+        if (r == 0)
+                (*ret)->key = key;
+        return r;
+}
+
+int kiln_envelope_open_json(const struct kiln_dsse_text *text, const json_t *envelope,
+        const struct kiln_verify_keys *keys, const char *name, struct kiln_envelope **ret,
+        struct kiln_error *err)
+{
+        int r = open_part(text, envelope, keys, name, ret, err);
+
+        if (r == 0)
+                (*ret)->sha256 = kiln_dsse_digest(text, envelope);
+        return r;
 }
 
 int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
         struct kiln_envelope **ret, struct kiln_error *err)
 {
-        _cleanup_json_ json_t *envelope = NULL;
-        int r = kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &envelope, err);
+        _cleanup_dsse_text_ struct kiln_dsse_text parsed = {0};
+        int r = kiln_dsse_parse(text, len, name, &parsed, err);
 
         if (r == 0)
-                r = kiln_envelope_open_json(envelope, keys, name, ret, err);
+                r = open_part(&parsed, parsed.json, keys, name, ret, err);
         if (r == 0)
                 (*ret)->sha256 = kiln_digest_of(text, len);
         return r;

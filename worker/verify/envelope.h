@@ -55,8 +55,9 @@ int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_ke
         struct kiln_envelope **ret, struct kiln_error *err);
 
 /* The same for an envelope that is part of another document, a bundle; sha256 is of its canonical JSON. */
-int kiln_envelope_open_json(const json_t *envelope, const struct kiln_verify_keys *keys, const char *name,
-        struct kiln_envelope **ret, struct kiln_error *err);
+int kiln_envelope_open_json(const struct kiln_dsse_text *text, const json_t *envelope,
+        const struct kiln_verify_keys *keys, const char *name, struct kiln_envelope **ret,
+        struct kiln_error *err);
 
 /* Reads what a signature was already checked over. */
 int kiln_envelope_read_payload(const char *payload, size_t len, const char *name, struct kiln_envelope **ret,
