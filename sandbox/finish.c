@@ -67,10 +67,17 @@ void run_finish(struct run *r)
         result->peak_memory_bytes = peaks.memory_bytes;
         result->peak_pids = peaks.pids > 0 ? peaks.pids - 1 : 0; /* without PID 1 */
         result->id_mode = r->s->idmap.mode;
+        const struct kiln_sandbox_limits *l = &r->s->limits;
+        if (result->how == KILN_SANDBOX_LIMITED && peaks.pids_refused > 0 &&
+                (result->limit == KILN_LIMIT_WALL || result->limit == KILN_LIMIT_SILENCE)) {
+                /* a fork bomb: whether it gives up or tries until its time is over, the reason is one */
+                result->limit = KILN_LIMIT_PIDS;
+                result->limit_value = l->pids;
+                result->limit_peak = result->peak_pids;
+        }
         if (result->how == KILN_SANDBOX_LIMITED || result->how == KILN_SANDBOX_CANCELLED)
                 return;
 
-        const struct kiln_sandbox_limits *l = &r->s->limits;
         enum kiln_sandbox_limit limit = KILN_LIMIT_NONE;
         bool died = !r->exited || (result->how == KILN_SANDBOX_SIGNALED && result->status == SIGKILL);
         if (!r->exited) {
