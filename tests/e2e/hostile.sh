@@ -116,20 +116,25 @@ exit 0
 END
         tail_of
 } | sed -e "/@SCRIPTLET@/{r $here/scriptlet" -e 'd}' | sed "s|@WORK@|$work|; s|@TOP@|$top|" >"$work/tool.spec"
-mkdir -p "$work/s/tool" "$work/repos"
-rpmbuild -bb --nodeps --quiet --macros=/usr/lib/rpm/macros --target x86_64-linux --define "_rpmdir $work/s/tool" \
-        --define "_builddir $work/s/tool" --define '_arch x86_64' --define '_build_arch x86_64' --define "buildroot $work/s/tool/root" \
-        --define '_build_name_fmt %%{NAME}.rpm' --define "_topdir $work/s/tool" --define '__os_install_post %{nil}' \
-        "$work/tool.spec" >"$work/tool.log" 2>&1 || cat "$work/tool.log"
+mkdir -p "$work/repos"
+binary() { # NAME: the package of $work/NAME.spec, as $work/s/NAME/NAME.rpm
+        local dir=$work/s/$1
+        mkdir -p "$dir"
+        rpmbuild -bb --nodeps --quiet --macros=/usr/lib/rpm/macros --target x86_64-linux --define "_rpmdir $dir" \
+                --define "_builddir $dir" --define '_arch x86_64' --define '_build_arch x86_64' --define "buildroot $dir/root" \
+                --define '_build_name_fmt %%{NAME}.rpm' --define "_topdir $dir" --define '__os_install_post %{nil}' \
+                "$work/$1.spec" >"$work/$1.log" 2>&1 || cat "$work/$1.log"
+}
+binary tool
 requirement=$(printf 'aaaa(%s)' aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa)
 wants=$({ head_of wants 'BuildRequires: tool'; printf '%%build\ncat /usr/share/tool/report\n! grep FOUND /usr/share/tool/report\n%%files\n'; tail_of; } | srpm wants)
 
-# A repository with a package of this name made from the tool, and a toolchain that has it besides the good one.
+# A repository with a package made from the tool (or from $made), and a toolchain that has it besides the good one.
 repository() { # NAME [CHANGE...]
         local name=$1 dir=$work/repos/$1
         shift
         mkdir -p "$dir"
-        "$here/repack.py" "$work/s/tool/tool.rpm" "$dir/tool.rpm" "$@"
+        "$here/repack.py" "$work/s/${made:-tool}/${made:-tool}.rpm" "$dir/tool.rpm" "$@"
         createrepo_c -q --no-database --simple-md-filenames --general-compress-type gz "$dir" >"$work/createrepo.log" 2>&1 || cat "$work/createrepo.log"
         {
                 sed "s/^name = .*/name = \"$name\"/" "$work/config/toolchains/e2e.toml"
@@ -162,6 +167,18 @@ END
 repository plain header "b'$requirement'" "$(provided x)"
 verdict "a scriptlet that tries everything reaches nothing" 0 OK '' "$wants" -t plain
 check "  and ran to its end" grep -q '^done' <(zstd -dc "$last_out/build.log.zst")
+# Two limits: what a layer may take follows from its packages, what a build may take is no concern of it.
+{
+        head_of tool
+        printf '%%post\nfallocate -l 3G /var/tmp/full || exit 1\nfor i in 1 2 3 4 5 6 7 8 9; do sleep 1; done\n%%files\n'
+        tail_of
+} >"$work/fills.spec"
+mkdir -p "$work/s/fills"
+binary fills
+mv "$work/s/fills/tool.rpm" "$work/s/fills/fills.rpm"
+made=fills repository fills
+verdict "LIMIT: a scriptlet that fills the disk" 5 LIMIT 'installing the packages of.*disk limit of 21[0-9]{8} reached' "$wants" -t fills
+KILN_CACHE=$work/fresh verdict "a layer may be larger than the build" 0 OK '' "$good" --disk 2M
 repository needy
 verdict "BAD_INPUT: a package whose dependency nobody has" 3 BAD_INPUT 'aaaa\(aaaa' "$wants" -t needy
 repository up header "b'$requirement'" "$(provided x)" payload "b'./usr/share/tool/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/file'" "b'./../../../../../../../../../../../../../../../tmp/hit/file'[:58]"
@@ -256,9 +273,6 @@ forged planted header "b'c' * 30000" "b'(' * 30000" >/dev/null
 verdict "a planted source package with a dependency nested 30,000 deep" 1 BUILD_FAILED 'nested|header says' "$(cat "$work/path")"
 
 # ---- builds
-builds() { # NAME SECTION COMMANDS
-        { head_of "$1"; printf '%s\n%s\n' "$2" "$3"; [ "$2" = %files ] || printf '%%files\n'; tail_of; } | srpm "$1"
-}
 verdict "a fork bomb in %prep" 5 LIMIT 'wall' "$(builds bomb-prep %prep 'f() { f | f & }; f; sleep 4444')" --processes 100 --wall 4s
 verdict "LIMIT: a file that is deleted and still open" 5 LIMIT 'disk' "$(builds unlinked %build 'exec 7>big; rm big; head -c 200000000 /dev/zero >&7; sleep 20')" --disk 50M
 verdict "LIMIT: the same in /var/tmp" 5 LIMIT 'disk' "$(builds unlinked-tmp %build 'exec 7>/var/tmp/big; rm /var/tmp/big; head -c 200000000 /dev/zero >&7; sleep 20')" --disk 50M

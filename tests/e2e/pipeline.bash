@@ -99,6 +99,11 @@ tail_of() {
         printf '%%changelog\n* Mon Jan 06 2025 A B <a@b.invalid> - 1-1\n- first\n'
 }
 
+# A source package of which one section does something.
+builds() { # NAME SECTION COMMANDS
+        { head_of "$1"; printf '%s\n%s\n' "$2" "$3"; [ "$2" = %files ] || printf '%%files\n'; tail_of; } | srpm "$1"
+}
+
 # As root, a test can have mounts and a /tmp of its own: then everything there is its own doing. Called first, with the
 # script's name; starts it again.
 in_private() { # SCRIPT

@@ -17,7 +17,12 @@
 
 #define PACKAGES_DIR "/run/kiln/packages"
 #define LOG_TAIL_BYTES 4096
-#define INSTALL_DISK_BYTES ((uint64_t)64 << 30)
+/* What an installation may write: a share of what the packages are, whose files take three to ten times their
+ * own size. It follows from the lock alone. A build's own limit would make its verdict depend on what layers
+ * there are. */
+#define INSTALL_DISK_BASE ((uint64_t)2 << 30)
+#define INSTALL_DISK_TIMES 32
+#define INSTALL_DISK_MAX ((uint64_t)64 << 30)
 
 /* Mounted by the sandbox while rpm runs: neither unpacked nor touched by rpm. */
 static const char *const foreign[] = {"/dev", "/proc", "/sys", "/run", NULL};
@@ -116,6 +121,18 @@ static int run_inside(struct layer_job *j, struct kiln_sandbox *s, const char *d
         return 0;
 }
 
+static uint64_t disk_limit(const struct layer_job *j)
+{
+        uint64_t bytes = INSTALL_DISK_BASE;
+
+        for (size_t i = 0; i < j->n_packages; i++) {
+                if (j->packages[i]->size_bytes > (INSTALL_DISK_MAX - bytes) / INSTALL_DISK_TIMES)
+                        return INSTALL_DISK_MAX;
+                bytes += j->packages[i]->size_bytes * INSTALL_DISK_TIMES;
+        }
+        return bytes;
+}
+
 static void sandbox_common(const struct layer_job *j, struct kiln_sandbox *s)
 {
         kiln_sandbox_init(s);
@@ -124,7 +141,7 @@ static void sandbox_common(const struct layer_job *j, struct kiln_sandbox *s)
         s->cancel_fd = j->context->cancel_fd;
         s->limits.wall_s = 3600;
         s->limits.silence_s = 1800;
-        s->limits.disk_bytes = INSTALL_DISK_BYTES;
+        s->limits.disk_bytes = disk_limit(j);
         s->limits.output_bytes = (uint64_t)64 << 20;
 }
 
