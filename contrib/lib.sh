@@ -68,6 +68,7 @@ full_packages="
 qemu-system-x86           qemu-system-x86-core
 busybox-static            busybox
 cpio                      cpio
+e2fsprogs                 e2fsprogs
 chromium                  chromium
 bubblewrap                bubblewrap
 clang                     clang
