@@ -177,7 +177,7 @@ mkdir -p "$work/s/fills"
 binary fills
 mv "$work/s/fills/tool.rpm" "$work/s/fills/fills.rpm"
 made=fills repository fills
-verdict "LIMIT: a scriptlet that fills the disk" 5 LIMIT 'installing the packages of.*disk limit of 21[0-9]{8} reached' "$wants" -t fills
+verdict "LIMIT: a scriptlet that fills the disk" 5 LIMIT 'installing the packages of.*disk limit of 21[0-9]{8} bytes reached' "$wants" -t fills
 KILN_CACHE=$work/fresh verdict "a layer may be larger than the build" 0 OK '' "$good" --disk 2M
 repository needy
 verdict "BAD_INPUT: a package whose dependency nobody has" 3 BAD_INPUT 'aaaa\(aaaa' "$wants" -t needy

@@ -30,9 +30,9 @@ holds "the result says that a cgroup enforced the limits" '.peaks.cgroup'
 holds "peaks of memory and processes" '(.peaks.memoryBytes | tonumber) > 1000000 and (.peaks.pids | tonumber) > 3'
 verdict "$who: a fork bomb in %prep" 5 LIMIT 'pids limit of 60 reached \(peak 60\); in %prep' "$(of processes)" --processes 60 --wall 20s
 holds "the peak of processes is the limit" '.peaks.pids == "60"'
-verdict "$who: memory, eaten by one process whose end is ignored" 5 LIMIT 'memory limit of 104857600 reached \(peak [0-9]+\); in %build' "$(of memory)" --memory 100M
+verdict "$who: memory, eaten by one process whose end is ignored" 5 LIMIT 'memory limit of 104857600 bytes reached \(peak [0-9]+ bytes\); in %build' "$(of memory)" --memory 100M
 holds "the peak of memory is the limit" '.peaks.memoryBytes | tonumber | . > 100000000 and . <= 104857600'
-verdict "$who: memory, eaten by many processes" 5 LIMIT 'memory limit of 104857600 reached' "$(of tree-memory)" --memory 100M
+verdict "$who: memory, eaten by many processes" 5 LIMIT 'memory limit of 104857600 bytes reached' "$(of tree-memory)" --memory 100M
 verdict "$who: what ignores SIGTERM" 5 LIMIT 'wall' "$(of deaf)" --wall 15s
 check "$who: no process of theirs is left" test -z "$(pgrep -x 'sleep|tail|head')"
 exit $failed
