@@ -133,6 +133,22 @@ reproduce "a package that is random is not reproduced; without the original, by 
 is "  the summary names the package and its file" '["FAILED",["wild-1-1.noarch.rpm"],["/usr/share/wild/one"]]' \
         "$(summary "$out" '[.predicate.verificationResult, [.subject[].name], .predicate.kiln_differences[0].files]')"
 
+# ---- the rebuild, varied
+reproduce "a varied rebuild too" 0 '^varied +a second build gave the same packages under another clock' "${builder[@]}" --vary first
+is "  the summary says both" '["PASSED",["KILN_REPRODUCED","KILN_REPRODUCED_VARIED"]]' \
+        "$(summary "$out" '[.predicate.verificationResult, .predicate.verifiedLevels]')"
+is "  with the test result beside it" true "$(payload "$out/good-1-1.intoto.jsonl" 5 | jq '.predicate.configuration[0].name == "reproducible" and
+        (.predicate.passedTests | index("host-name") != null) and (.predicate.failedTests == [])')"
+cp "$out"/*@*.intoto.jsonl vouched/
+is "  which vouches as a plain one does" '["OK",[2,2]]' "$(votes vouched)"
+zone=$(make zone 'date -d @0')
+build zone "$zone"
+reproduce "a package that depends on the time zone is what was published, but varies" 7 '^VARIES +timezone: /usr/share/zone/one ' "${builder[@]}" \
+        --vary zone
+is "  which is no dissent" '["PASSED",["KILN_REPRODUCED"],2]' \
+        "$(summary "$out" '[.predicate.verificationResult, .predicate.verifiedLevels, (.subject | length)]')"
+reproduce "  and is told as JSON" 7 '"varied":\{"findings":\[.*"id":"vary.timezone".*"same":false' "${builder[@]}" --json --vary zone
+
 # A builder that says it built one thing and publishes another.
 cp "$good" "$work/honest.src.rpm"
 evil=$(make good 'echo changed')

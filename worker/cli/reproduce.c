@@ -18,6 +18,7 @@ struct reproduce_options {
         const char *output, *source, *signer;
         char **key, **mirror;
         uint64_t wall, silence, memory, disk;
+        bool vary;
 };
 
 #define OFFSET(member) offsetof(struct reproduce_options, member)
@@ -32,6 +33,8 @@ static const struct kiln_option options[] = {
                 "the source package as it was given to the build"},
         {"mirror", 0, KILN_OPTION_STRINGS, OFFSET(mirror), "URL", NULL, 0,
                 "look here first for packages, by their path in the repository, and for sources"},
+        {"vary", 0, KILN_OPTION_FLAG, OFFSET(vary), NULL, NULL, 0,
+                "build the rebuild a second time with everything varied that must not matter"},
         {"signer", 0, KILN_OPTION_STRING, OFFSET(signer), "SOCKET", NULL, 0,
                 "sign with the `kiln signer` that listens there"},
         {"wall", 0, KILN_OPTION_DURATION, OFFSET(wall), "TIME", NULL, 1u << 30,
@@ -58,7 +61,9 @@ const struct kiln_command kiln_command_reproduce = {
                 "name, and built in the same root, sandbox profile and request.\n"
                 "Exit status 0: every package, SBOM and the build definition is the same; 7: something "
                 "differs.\n"
-                "Either is said in a signed verification summary, NVR@KEY.intoto.jsonl.",
+                "Either is said in a signed verification summary, NVR@KEY.intoto.jsonl. With --vary 7 also "
+                "when\n"
+                "the varied build differs from the rebuild.",
         .options = options,
         .common = KILN_COMMON_JSON | KILN_COMMON_OFFLINE,
         .run = kiln_cmd_reproduce,
@@ -107,6 +112,18 @@ static json_t *package_json(const struct kiln_reproduced_package *p)
         return j;
 }
 
+static json_t *varied_json(const struct kiln_reproduction *r)
+{
+        json_t *findings = json_array();
+
+        for (size_t i = 0; i < r->n_findings; i++)
+                json_array_append_new(
+                        findings, json_pack("{s:o, s:o, s:o}", "id", kiln_sbom_text(r->findings[i].id),
+                                          "subject", kiln_sbom_text(r->findings[i].subject), "text",
+                                          kiln_sbom_text(r->findings[i].text)));
+        return json_pack("{s:b, s:o}", "same", r->varied_same, "findings", findings);
+}
+
 static void print_json(const struct kiln_reproduction *r)
 {
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
@@ -119,6 +136,8 @@ static void print_json(const struct kiln_reproduction *r)
                 kiln_sbom_text(r->nvr), "builder", kiln_sbom_text(r->builder), "directory",
                 kiln_sbom_text(r->directory), "summary", kiln_sbom_text(r->summary), "packages", packages,
                 "others", list_json(r->others));
+        if (r->varied)
+                json_object_set_new(j, "varied", varied_json(r));
         kiln_json_canonical(j, &text);
         puts(kiln_buf_str(&text));
 }
@@ -174,13 +193,28 @@ static void print_package(const struct kiln_reproduced_package *p)
                 say("           with the original's signature: %s", p->graft.reason);
 }
 
+static void print_finding(const struct kiln_reproduction_finding *f)
+{
+        if (strcmp(f->id, "vary.reproduced") == 0)
+                say("varied   %s", f->text);
+        else if (strcmp(f->id, "vary.not-varied") == 0)
+                say("         %s %s", f->subject, f->text);
+        else
+                say("VARIES   %s: %s", strchr(f->id, '.') + 1, f->text);
+}
+
 static void print_text(const struct kiln_reproduction *r)
 {
-        say("%s: %s", r->nvr, r->reproduced ? "REPRODUCED" : "NOT REPRODUCED");
+        say("%s: %s%s", r->nvr, r->reproduced ? "REPRODUCED" : "NOT REPRODUCED",
+                !r->varied       ? ""
+                : r->varied_same ? ", the same with everything varied"
+                                 : ", not the same with everything varied");
         for (size_t i = 0; i < r->n_packages; i++)
                 print_package(&r->packages[i]);
         for (char *const *o = r->others; o && *o; o++)
                 say("DIFFERS  %s", *o);
+        for (size_t i = 0; i < r->n_findings; i++)
+                print_finding(&r->findings[i]);
         say("summary  %s/%s", r->directory, r->summary);
 }
 
@@ -212,7 +246,8 @@ int kiln_cmd_reproduce(struct kiln_context *c, int argc, char **argv)
                                 .mirrors = o.mirror,
                                 .directory = o.output,
                                 .signer = o.signer,
-                                .limits = &limits},
+                                .limits = &limits,
+                                .vary = o.vary},
                         &result, &err);
         if (r < 0)
                 return kiln_cli_fail(c, &err);
@@ -221,5 +256,5 @@ int kiln_cmd_reproduce(struct kiln_context *c, int argc, char **argv)
                 print_json(result);
         else
                 print_text(result);
-        return result->reproduced ? KILN_OK : KILN_NOT_REPRODUCED;
+        return result->reproduced && (!result->varied || result->varied_same) ? KILN_OK : KILN_NOT_REPRODUCED;
 }

@@ -30,6 +30,12 @@ void kiln_reproduction_free(struct kiln_reproduction *r)
                 kiln_strv_free(r->packages[i].files);
                 kiln_graft_clear(&r->packages[i].graft);
         }
+        for (size_t i = 0; i < r->n_findings; i++) {
+                free(r->findings[i].id);
+                free(r->findings[i].subject);
+                free(r->findings[i].text);
+        }
+        free(r->findings);
         free(r->packages);
         free(r->nvr);
         free(r->builder);
@@ -117,6 +123,7 @@ static void request_fill(struct request *q, const struct kiln_reproduce *asked,
         q->request.destination = &q->destination;
         q->request.signing = &q->signing;
         q->request.limits = &q->limits;
+        q->request.check_reproducible = asked->vary;
         q->destination.to_case = KILN__V1__DESTINATION__TO_DIRECTORY;
         q->destination.directory = (char *)directory;
         q->signing.mode = asked->signer ? KILN__V1__SIGNING__MODE__SERVED : KILN__V1__SIGNING__MODE__LOCAL;
@@ -136,9 +143,29 @@ static int store_lock(struct kiln_store *store, const struct kiln_claims *claims
         return kiln_store_add_bytes(store, text.data, text.len, &d, err);
 }
 
+/* What a second build, with everything varied, gave. That it differs is a result like another: the packages
+ * of the first are there and compared. */
+static void take_variation(
+        const Kiln__V1__BuildResult *result, struct kiln_reproduction *ret, struct kiln_error *err)
+{
+        static const char prefix[] = "vary.";
+
+        ret->varied = true;
+        ret->varied_same = err->verdict == KILN_OK;
+        if (err->verdict == KILN_NOT_REPRODUCED)
+                kiln_error_clear(err);
+        for (size_t i = 0; i < result->n_findings; i++) {
+                const Kiln__V1__Finding *f = result->findings[i];
+
+                if (strncmp(f->id, prefix, strlen(prefix)) == 0)
+                        *KILN_APPEND(ret->findings, ret->n_findings) = (struct kiln_reproduction_finding){
+                                kiln_strdup(f->id), kiln_strdup(f->subject), kiln_strdup(f->text)};
+        }
+}
+
 /* *ret_nvr names the rebuild's attestations: the original's name, unless that is what differs. */
 static int rebuild(const struct kiln_context *c, const struct kiln_reproduce *q,
-        const struct kiln_claims *claims, const struct kiln_toolchain *t, const char *directory,
+        const struct kiln_claims *claims, const struct kiln_toolchain *t, struct kiln_reproduction *ret,
         char **ret_nvr, struct kiln_error *err)
 {
         _cleanup_(kiln_store_closep) struct kiln_store *store = NULL;
@@ -153,8 +180,10 @@ static int rebuild(const struct kiln_context *c, const struct kiln_reproduce *q,
         if (r < 0)
                 return r;
         /* The store stays open: its lease protects what was brought. */
-        request_fill(&request, q, claims, directory);
+        request_fill(&request, q, claims, ret->directory);
         result = kiln_pipeline_rerun(c, &request.request, claims->lock, err);
+        if (q->vary)
+                take_variation(result, ret, err);
         if (err->verdict != KILN_OK)
                 return -EIO;
         *ret_nvr = kiln_strdup(result->nvr);
@@ -194,6 +223,8 @@ static void vsa_fill(struct kiln_vsa *v, const struct kiln_reproduction *r, cons
         v->policy_uri = kiln_strdup(POLICY_URI);
         v->levels = kiln_calloc(1, sizeof(char *));
         kiln_strv_append(&v->levels, r->reproduced ? KILN_VSA_LEVEL_REPRODUCED : KILN_VSA_LEVEL_FAILED);
+        if (r->reproduced && r->varied_same)
+                kiln_strv_append(&v->levels, KILN_VSA_LEVEL_VARIED);
         *KILN_APPEND(v->inputs, v->n_inputs) =
                 (struct kiln_vsa_input){kiln_strdup(theirs->name), theirs->provenance->sha256};
         for (size_t i = 0; !r->reproduced && i < r->n_packages; i++) {
@@ -374,7 +405,7 @@ int kiln_reproduce(const struct kiln_context *c, const struct kiln_reproduce *q,
         if (r < 0)
                 return r;
         kiln_sink_note(&c->sink, "rebuilding %s as %s says it was built", out->nvr, out->builder);
-        r = rebuild(c, q, &claims, t, out->directory, &our_nvr, err);
+        r = rebuild(c, q, &claims, t, out, &our_nvr, err);
         if (r == 0)
                 r = kiln_signer_open(c, q->signer, &s, err);
         if (r == 0)

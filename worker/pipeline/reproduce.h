@@ -20,6 +20,8 @@ struct kiln_reproduce {
         const char *directory;              /* of the rebuild; NULL: "<nvr>.reproduced" */
         const char *signer;                 /* socket of a served signer; NULL: the local keys */
         const Kiln__V1__HostLimits *limits; /* of the rebuild; NULL: the worker's own */
+        bool vary;                          /* the rebuild is built a second time, with everything varied
+                                               (BuildRequest.check_reproducible) */
 };
 
 struct kiln_reproduced_package {
@@ -33,8 +35,19 @@ struct kiln_reproduced_package {
         struct kiln_graft graft;
 };
 
+/* What the varied second build gave: the findings of the rebuild. */
+struct kiln_reproduction_finding {
+        char *id;      /* "vary.<factor>" of a culprit, "vary.not-varied", "vary.reproduced" */
+        char *subject; /* a path, a factor, the source package; "" */
+        char *text;    /* one sentence */
+};
+
 struct kiln_reproduction {
         bool reproduced;
+        bool varied;      /* a second build was asked for */
+        bool varied_same; /* and gave the packages of the rebuild */
+        struct kiln_reproduction_finding *findings;
+        size_t n_findings;
         char *nvr;
         char *builder;                            /* whose word was checked */
         char *directory;                          /* of the rebuild */
@@ -47,7 +60,8 @@ void kiln_reproduction_free(struct kiln_reproduction *r);
 KILN_DEFINE_CLEANUP(struct kiln_reproduction *, kiln_reproduction_free)
 
 /* 0 whether it was reproduced or not: the result says, and so does the verification summary (one DSSE
- * envelope) beside the rebuild. Errors, without a summary: NOT_REPRODUCED (no key of ours signed the
+ * envelope) beside the rebuild. A varied build that differs says nothing against the provenance: it is no
+ * dissent, and no KILN_VSA_LEVEL_VARIED. Errors, without a summary: NOT_REPRODUCED (no key of ours signed the
  * provenance; an original at hand is not what it is about), REFUSED (parameters or a toolchain that are not
  * known here), BAD_INPUT, INFRA (inputs that cannot be had, by name), and what the rebuild itself ended with.
  */

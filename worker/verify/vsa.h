@@ -14,11 +14,13 @@
 #define KILN_VSA_ITEMS_MAX 100000 /* entries of any list that is read */
 
 /* What `verifiedLevels` says. SLSA's own: nothing was judged, it failed, provenance exists and is signed.
- * Ours (SLSA allows names that are not its own): an independent rebuild gave the same bytes. */
+ * Ours (SLSA allows names that are not its own): an independent rebuild gave the same bytes, and then
+ * another one with everything varied that must not matter. */
 #define KILN_VSA_LEVEL_NONE "SLSA_BUILD_LEVEL_0"
 #define KILN_VSA_LEVEL_FAILED "FAILED"
 #define KILN_VSA_LEVEL_PROVENANCE "SLSA_BUILD_LEVEL_1"
 #define KILN_VSA_LEVEL_REPRODUCED "KILN_REPRODUCED"
+#define KILN_VSA_LEVEL_VARIED "KILN_REPRODUCED_VARIED"
 
 struct kiln_vsa_input { /* an attestation the verdict rests on */
         char *uri;      /* file name or URL */
