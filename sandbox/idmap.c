@@ -164,6 +164,24 @@ int kiln_idmap_find(enum kiln_id_mode wanted, struct kiln_idmap *ret, struct kil
         return geteuid() == 0 ? idmap_find_root(wanted, ret, err) : idmap_find_user(wanted, ret, err);
 }
 
+int kiln_idmap_find_other(enum kiln_id_mode wanted, const struct kiln_idmap *than, struct kiln_idmap *ret,
+        struct kiln_sandbox_error *err)
+{
+        uint32_t first = IDMAP_ROOT_FIRST, count = wanted == KILN_ID_SINGLE ? 1 : IDMAP_COUNT;
+
+        if (geteuid() != 0)
+                return step_fail(err, "find id range", ENOENT, "an ordinary user has one range of ids");
+        /* /etc/subuid can have given root any range, also a part of ours, and another one to groups. */
+        while ((first < than->outer_uid + IDMAP_COUNT && than->outer_uid < first + IDMAP_COUNT) ||
+                (first < than->outer_gid + IDMAP_COUNT && than->outer_gid < first + IDMAP_COUNT))
+                first += IDMAP_COUNT;
+        if (!idmap_exists_both(first, first, count))
+                return step_fail(err, "find id range", ENOENT,
+                        "ids from %u do not exist in this user namespace (a container?)", first);
+        *ret = (struct kiln_idmap){wanted, first, first, count, first, first};
+        return 0;
+}
+
 int idmap_outer(
         const struct kiln_idmap *map, uid_t inner_uid, gid_t inner_gid, uid_t *ret_uid, gid_t *ret_gid)
 {

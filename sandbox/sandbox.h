@@ -49,6 +49,11 @@ struct kiln_idmap {
  * a range. */
 int kiln_idmap_find(enum kiln_id_mode wanted, struct kiln_idmap *ret, struct kiln_sandbox_error *err);
 
+/* A mapping of this mode whose ids outside are none of `than`'s, and `than` was found by kiln_idmap_find().
+ * Only root has one; -ENOENT, refused, for who has not. */
+int kiln_idmap_find_other(enum kiln_id_mode wanted, const struct kiln_idmap *than, struct kiln_idmap *ret,
+        struct kiln_sandbox_error *err);
+
 /* Runs fn(arg) in a child inside a user namespace with this mapping, with all capabilities there and no other
  * isolation: for creating and removing trees owned by mapped ids. Returns fn's value (0..255), or negative
  * errno. */

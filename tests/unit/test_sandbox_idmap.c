@@ -103,6 +103,34 @@ static void test_call(void **state)
         }
 }
 
+/* Root has other ids to give, and an ordinary user has not. */
+static void test_other(void **state)
+{
+        enum kiln_id_mode modes[2];
+        size_t n = fixture_modes(modes);
+
+        for (size_t i = 0; i < n; i++) {
+                struct kiln_sandbox_error err = {0};
+                struct kiln_idmap map, other;
+                int r;
+
+                assert_int_equal(kiln_idmap_find(modes[i], &map, &err), 0);
+                r = kiln_idmap_find_other(modes[i], &map, &other, &err);
+                if (r < 0) {
+                        assert_int_equal(r, -ENOENT);
+                        continue;
+                }
+                assert_int_equal(geteuid(), 0);
+                assert_int_equal(other.mode, modes[i]);
+                assert_int_equal(other.count, map.count);
+                assert_true(
+                        other.outer_uid + 65536 <= map.outer_uid || map.outer_uid + 65536 <= other.outer_uid);
+                assert_true(
+                        other.outer_gid + 65536 <= map.outer_gid || map.outer_gid + 65536 <= other.outer_gid);
+                assert_int_equal(kiln_idmap_call(&other, who, NULL, &err), 42);
+        }
+}
+
 #define DEPTH 6000 /* far more than PATH_MAX, and than any descriptor limit allows to hold open */
 
 /* Inside the mapping: directories nobody may enter, of other owners, nested without end, links, odd names. */
@@ -213,6 +241,7 @@ int main(void)
                 cmocka_unit_test(test_ranges),
                 cmocka_unit_test(test_outer),
                 cmocka_unit_test(test_call),
+                cmocka_unit_test(test_other),
                 cmocka_unit_test(test_rmtree),
                 cmocka_unit_test(test_mkdir),
                 cmocka_unit_test(test_size),
