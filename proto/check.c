@@ -270,6 +270,8 @@ int kiln_request_check(const Kiln__V1__BuildRequest *request, struct kiln_messag
         r = fields_check(fields, COUNT(fields), err);
         if (r == 0)
                 r = set_check(request->unvaried, request->n_unvaried, "unvaried", err);
+        if (r == 0)
+                r = set_check(request->varied, request->n_varied, "varied", err);
         if (r < 0)
                 return r;
         if (d->to_case == KILN__V1__DESTINATION__TO_DIRECTORY ? d->directory[0] != '/' : d->oci[0] == '\0')

@@ -25,10 +25,10 @@ test_result() { # DIRECTORY FILTER
                 \"reproducible\") | $2"; done
 }
 
-culprit() { # NAME CULPRIT [SUBJECT]: %build from standard input
+culprit() { # NAME CULPRIT [SUBJECT [OPTION...]]: %build from standard input
         local file subject=${3-/usr/share/$1/facts}
         file=$(packet "$1")
-        verdict "$1 is not reproducible" 7 NOT_REPRODUCED "$subject" "$file" --check-reproducible
+        verdict "$1 is not reproducible" 7 NOT_REPRODUCED "$subject" "$file" --check-reproducible "${@:4}"
         is "$1: the culprit is $2" "vary.$2" "$(findings "$last_out")"
         is "$1: attested as failed" "FAILED $2" "$(test_result "$last_out" '.result + " " + (.failedTests | join(" "))')"
         check "$1: the report shows it" grep -q "vary.$2" "$last_out/report.html"
@@ -62,7 +62,10 @@ is "attested as passed, with a warning where something was not varied" true "$(t
 wanted=$(printf '%s\n' addresses clock ${skip:-cpus} directory-order host-name kernel-release locale memory pid timezone uid umask |
         grep -vx "${skip:-none}")
 got=$(test_result "$last_out" '.passedTests[]' | grep -vx rootless)
-is "each factor was seen to vary, and is a test that passed" "$wanted" "$(sort <<<"$got")"
+is "each factor was seen to vary, and is a test that passed" "$wanted" "$(grep -vx outer-ids <<<"$got" | sort)"
+if [ "$(id -u)" = 0 ]; then
+        is "as root the ids on the host too" 1 "$(grep -cx outer-ids <<<"$got")"
+fi
 if grep -q '^range' <(jq -r .idMode "$last_out/result.json"); then
         is "rootless too, where there is a range of ids" 1 "$(test_result "$last_out" '.passedTests[]' | grep -cx rootless)"
 fi
@@ -81,7 +84,7 @@ is "gives the same outputs digest" "$(jq -r .outputsDigest "$plain/result.json")
 is "and attests nothing about it" "" "$(test_result "$last_out" .result)"
 
 for bad in "--check-reproducible --unvaried clocks:no factor of a second build is called clocks" \
-        "--unvaried clock:needs --check-reproducible"; do
+        "--unvaried clock:needs --check-reproducible" "--check-reproducible --also-vary paths:no factor of a second build is called paths"; do
         got=0
         # shellcheck disable=SC2086 # words
         "$kiln" rebuild -t e2e -o "$work/nothing" ${bad%%:*} "$file" >"$work/log" 2>&1 || got=$?
@@ -92,6 +95,26 @@ culprit bomb clock 'the build fails' <<'END'
 touch now; [ $(( $(date +%s) - $(stat -c %Y now) )) -lt 172800 ]
 date -u -r now +%Y | grep -q 20 && echo fine >facts
 END
+culprit place build-path /usr/share/place/facts --also-vary build-path <<<'pwd >facts'
+file=$(packet homebody <<<'pwd >/dev/null; echo always >facts')
+verdict "a package that does not depend on its path" 0 OK '' "$file" --check-reproducible --also-vary build-path
+is "  is the same under another one" 1 "$(test_result "$last_out" '.passedTests[]' | grep -cx build-path)"
+# A build that fills what it is given, but only the second time. Memory is tried first, and ends first.
+culprit glutton host-name 'the build fails' <<<'[ $(uname -n) = localhost ] || head -c 30G /dev/zero >big; echo always >facts'
+is "  what it did to memory says nothing about the order of directories" directory-order "$(test_result "$last_out" '.warnedTests[]' | grep -x directory-order)"
+is "  nothing is left in memory" "" "$(left_in_memory)"
+if [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then
+        # Memory that is full before anybody looks at what the build has written.
+        cat >"$work/small" <<END
+#!/bin/bash
+exec unshare --mount --propagation private bash -c 'mount -t tmpfs -o size=700m none /dev/shm && exec "\$@"' - "$kiln" "\$@"
+END
+        chmod 755 "$work/small"
+        large=$kiln kiln=$work/small
+        culprit flood host-name 'the build fails' <<<'[ $(uname -n) = localhost ] || head -c 30G /dev/zero >big; echo always >facts'
+        is "  directory-order was not varied" directory-order "$(test_result "$last_out" '.warnedTests[]' | grep -x directory-order)"
+        kiln=$large
+fi
 culprit order directory-order <<<'mkdir d; for i in q w e r t z u i o p; do : >d/$i; done; ls -U d >facts'
 culprit random randomness <<<'od -An -tx1 -N16 /dev/urandom >facts'
 first=$(sha256sum <"$last_out/result.json")
@@ -126,6 +149,10 @@ is "  the clock is said not to have been varied" "WARNED true" \
         "$(test_result "$last_out" '"\(.result) \(.warnedTests | index("clock") != null)"')"
 
 if [ -n "${KILN_FULL-}" ]; then
+        # With everything held it waits for ever, and it differs: there is nothing to hold it against.
+        file=$(packet waits <<<'date +%s >facts; until [ $(date +%s) -gt $(cat facts) ]; do sleep 0.2; done')
+        verdict "a package that waits for the clock, and depends on it" 7 NOT_REPRODUCED 'everything varied' "$file" --check-reproducible
+        is "  the culprit is not named, and why" "vary.held vary.together" "$(findings "$last_out")"
         culprit host host-name <<<'uname -n >facts'
         culprit processors cpus <<<'nproc >facts'
         culprit user uid <<<'id -u >facts'

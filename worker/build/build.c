@@ -109,6 +109,17 @@ int kiln_build_intact(const struct kiln_build *b)
         return st.st_nlink > 0 ? 0 : -ESTALE;
 }
 
+int kiln_build_owner(const struct kiln_build *b, uid_t *ret_uid, gid_t *ret_gid)
+{
+        struct stat st;
+
+        if (fstat(b->home_fd, &st) < 0)
+                return -errno;
+        *ret_uid = st.st_uid;
+        *ret_gid = st.st_gid;
+        return 0;
+}
+
 /* Takes over fd, a directory of scratch directories. */
 static int sweep(int fd, const char *path, struct kiln_error *err)
 {

@@ -13,7 +13,7 @@
 /* Who the build runs as, and where. */
 #define KILN_BUILD_UID 1000
 #define KILN_BUILD_HOME "/builddir"
-#define KILN_BUILD_TOPDIR KILN_BUILD_HOME "/build"
+#define KILN_BUILD_TOPDIR KILN_BUILD_HOME "/build" /* below view.home, where that is given */
 
 /* What a build tells while it runs. */
 struct kiln_build_log {
@@ -30,6 +30,7 @@ struct kiln_build_view {
         const char *locale;         /* LANG and LC_ALL; NULL: LANG=C.UTF-8 alone */
         const char *timezone;       /* TZ; NULL: UTC */
         uid_t uid;                  /* 0: KILN_BUILD_UID; the group's id too */
+        const char *home;           /* where the build directory is bound; NULL: KILN_BUILD_HOME */
         mode_t umask;               /* 0: 022 */
         unsigned cpus;              /* seen; 0: as many as _smp_build_ncpus says (kiln_build_params.cpus) */
         bool fixed_addresses;
@@ -66,6 +67,7 @@ struct kiln_build_usage {
                 peak_disk_bytes;
         uint64_t first_exec_ns; /* monotonic: when the target's rpmbuild was first executed */
         bool cgroup;
+        enum kiln_sandbox_limit limit; /* what ended the last run; NONE: no limit */
         struct kiln_sandbox_denied denied[64];
         size_t n_denied;
 };
@@ -85,6 +87,9 @@ KILN_DEFINE_CLEANUP(struct kiln_build *, kiln_build_close)
 
 /* 0, or -ESTALE when somebody removed the scratch directory of a running build. */
 int kiln_build_intact(const struct kiln_build *b);
+
+/* Whose the build directory is on the host: the ids outside that the build runs as. */
+int kiln_build_owner(const struct kiln_build *b, uid_t *ret_uid, gid_t *ret_gid);
 
 /* Removes scratch directories whose owner died. */
 int kiln_build_sweep(const struct kiln_context *c, struct kiln_error *err);

@@ -45,6 +45,9 @@ int build_run_init(
 /* What it opens is added to b->observed. */
 void build_run_observe(struct kiln_build *b, struct build_run *run, enum observed_run kind);
 
+/* Below where the build sees its directory: "" or "/SPECS". */
+char *build_topdir(const struct kiln_build_params *p, const char *below);
+
 /* Runs it; *ret_status is the exit status. What the sandbox itself ended is an error already. */
 int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing, const char *subject,
         int *ret_status, struct kiln_error *err);

@@ -2,6 +2,7 @@
 #include "worker/build/command.h"
 
 #include "worker/base/mem.h"
+#include "worker/build/build_private.h"
 
 #include <stdio.h>
 
@@ -9,7 +10,6 @@
 static const struct {
         const char *name, *body;
 } fixed[] = {
-        {"_topdir", KILN_BUILD_TOPDIR},
         {"_rpmfilename", "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"},
         {"_buildhost", "localhost"},
         {"use_source_date_epoch_as_buildtime", "1"},
@@ -47,6 +47,7 @@ void command_options(const struct kiln_build_params *p, char ***argv)
 {
         const struct kiln_toolchain *t = p->toolchain;
         unsigned cpus = p->cpus ? p->cpus : t->cpus;
+        _cleanup_free_ char *topdir = build_topdir(p, "");
         struct kiln_macro *level = NULL;
         size_t n_level = 0;
         char number[16];
@@ -55,6 +56,7 @@ void command_options(const struct kiln_build_params *p, char ***argv)
                 kiln_strv_append(argv, "--target");
                 kiln_strv_append(argv, p->arch_tag);
         }
+        define(argv, "_topdir", topdir);
         for (size_t i = 0; i < KILN_ARRAY_SIZE(fixed); i++)
                 define(argv, fixed[i].name, fixed[i].body);
         define_all(argv, t->macros, t->n_macros);
@@ -88,14 +90,14 @@ static void set(char ***env, const char *name, const char *value)
 void command_environment(const struct kiln_build_view *view, int64_t epoch_s, char ***env)
 {
         static const char *const fixed_env[] = {
-                "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
-                ("HOME=" KILN_BUILD_HOME),
                 "SHELL=/bin/bash",
                 "TERM=dumb",
                 "USER=mockbuild",
                 "LOGNAME=mockbuild",
         };
 
+        set(env, "PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        set(env, "HOME", view->home ? view->home : KILN_BUILD_HOME);
         for (size_t i = 0; i < KILN_ARRAY_SIZE(fixed_env); i++)
                 kiln_strv_append(env, fixed_env[i]);
         set(env, "LANG", view->locale ? view->locale : "C.UTF-8");

@@ -20,6 +20,7 @@
 
 struct unpack_job {
         struct kiln_source_job source;
+        const struct kiln_build_params *params;
         int error_fd;
 };
 
@@ -29,13 +30,13 @@ static int unpack_entry(void *arg)
         static const char *const dirs[] = {
                 "", "/BUILD", "/BUILDROOT", "/RPMS", "/SOURCES", "/SPECS", "/SRPMS"};
         struct unpack_job *j = arg;
-        _cleanup_free_ char *spec = NULL;
+        _cleanup_free_ char *spec = NULL, *specs_dir = build_topdir(j->params, "/SPECS");
         _cleanup_close_ int sources = -1, specs = -1;
         int r;
 
         umask(022);
         for (size_t i = 0; i < KILN_ARRAY_SIZE(dirs); i++) {
-                _cleanup_free_ char *path = kiln_asprintf(KILN_BUILD_TOPDIR "%s", dirs[i]);
+                _cleanup_free_ char *path = build_topdir(j->params, dirs[i]);
 
                 if (mkdir(path, 0755) < 0 && errno != EEXIST)
                         return KILN_INFRA;
@@ -43,8 +44,8 @@ static int unpack_entry(void *arg)
         r = kiln_source_entry(&j->source);
         if (r != 0)
                 return r;
-        sources = open(KILN_BUILD_TOPDIR "/SOURCES", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        specs = open(KILN_BUILD_TOPDIR "/SPECS", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        sources = open(j->source.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        specs = open(specs_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (sources < 0 || specs < 0 || kiln_source_spec(sources, j->source.name, &spec, NULL) < 0 ||
                 renameat(sources, spec, specs, spec) < 0)
                 return KILN_INFRA;
@@ -58,11 +59,13 @@ int kiln_build_unpack_source(struct kiln_build *b, const struct kiln_root *root,
         _cleanup_(build_run_clear) struct build_run run;
         _cleanup_close_ int in = -1, out = -1;
         _cleanup_buf_ struct kiln_buf report = KILN_BUF_INIT;
+        _cleanup_free_ char *sources = build_topdir(b->params, "/SOURCES");
         struct unpack_job job = {
+                .params = b->params,
                 .source = {.srpm_fd = srpm_fd,
                         .payload_offset = srpm->payload_offset,
                         .name = srpm->nvr,
-                        .dir = KILN_BUILD_TOPDIR "/SOURCES",
+                        .dir = sources,
                         .dir_fd = -1,
                         .overlays = overlays,
                         .n_overlays = n_overlays},
@@ -98,7 +101,8 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
 {
         _cleanup_(build_run_clear) struct build_run run;
         _cleanup_strv_ char **argv = NULL;
-        _cleanup_free_ char *spec = kiln_asprintf(KILN_BUILD_TOPDIR "/SPECS/%s", b->spec);
+        _cleanup_free_ char *specs = build_topdir(b->params, "/SPECS/"),
+                            *spec = kiln_asprintf("%s%s", specs, b->spec);
         int r = build_run_init(b, root, &run, err);
 
         if (r < 0)

@@ -92,6 +92,16 @@ static int run_macro_files(struct kiln_build *b, struct build_run *run, struct k
         return 0;
 }
 
+static const char *run_home(const struct kiln_build_view *v)
+{
+        return v->home ? v->home : KILN_BUILD_HOME;
+}
+
+char *build_topdir(const struct kiln_build_params *p, const char *below)
+{
+        return kiln_asprintf("%s/build%s", run_home(&p->view), below);
+}
+
 static void run_view(struct kiln_sandbox *s, const struct kiln_build_view *v)
 {
         s->hostname = v->hostname;
@@ -141,12 +151,12 @@ int build_run_init(
         run->s.limits = p->limits;
         run->s.disk_fd = b->home_fd;
         run->s.cancel_fd = b->context->cancel_fd;
-        run->s.cwd = KILN_BUILD_HOME;
+        run->s.cwd = run_home(&p->view);
         run->s.output = build_output;
         run->s.output_ctx = b;
         run->s.mounts = run->mounts;
         run->mounts[0] = (struct kiln_sandbox_mount){
-                .kind = KILN_MOUNT_BIND_RW, .target = KILN_BUILD_HOME, .source_fd = b->home_fd};
+                .kind = KILN_MOUNT_BIND_RW, .target = run_home(&p->view), .source_fd = b->home_fd};
         run->s.n_mounts = 1;
         command_environment(&p->view, b->epoch_s, &run->env);
         run->s.env = (const char *const *)run->env;
@@ -192,6 +202,7 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
         usage_add(&b->usage, &result);
         if (run->s.n_observe > 0)
                 observed_end(&b->observed, result.observe_lost);
+        b->usage.limit = result.limit;
         if (!b->usage.first_exec_ns && run->s.argv)
                 b->usage.first_exec_ns = result.exec_ns;
         unit = kiln_sandbox_limit_unit(result.limit);

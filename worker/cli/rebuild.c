@@ -19,6 +19,8 @@ static const struct kiln_option options[] = {
         {"check-reproducible", 0, KILN_OPTION_FLAG, offsetof(struct request_options, check_reproducible),
                 NULL, NULL, 0,
                 "build a second time with everything varied that must not matter, and compare"},
+        {"also-vary", 0, KILN_OPTION_STRINGS, offsetof(struct request_options, varied), "FACTOR", NULL, 0,
+                "vary this too in the second build: build-path"},
         {"unvaried", 0, KILN_OPTION_STRINGS, offsetof(struct request_options, unvaried), "FACTOR", NULL, 0,
                 "leave this alone in the second build, such as clock"},
         {"sign", 0, KILN_OPTION_CHOICE, offsetof(struct request_options, signing), "WITH", "local none", 0,
@@ -85,15 +87,15 @@ static void print_tail(const struct kiln_context *c, const Kiln__V1__BuildResult
         fprintf(stderr, "%s\n", kiln_buf_str(&clean));
 }
 
-static int check_unvaried(const struct request_options *o, struct kiln_error *err)
+static int check_factors(
+        const struct request_options *o, const char *option, char *const *factors, struct kiln_error *err)
 {
-        if (o->unvaried && !o->check_reproducible)
-                return kiln_error_set(
-                        err, KILN_USAGE, 0, "reading", "--unvaried", "it needs --check-reproducible");
-        for (char **factor = o->unvaried; factor && *factor; factor++)
-                if (!kiln_pipeline_varies(*factor)) {
-                        kiln_error_set(err, KILN_USAGE, 0, "reading", "--unvaried",
-                                "no factor of a second build is called %s", *factor);
+        if (factors && !o->check_reproducible)
+                return kiln_error_set(err, KILN_USAGE, 0, "reading", option, "it needs --check-reproducible");
+        for (; factors && *factors; factors++)
+                if (!kiln_pipeline_varies(*factors)) {
+                        kiln_error_set(err, KILN_USAGE, 0, "reading", option,
+                                "no factor of a second build is called %s", *factors);
                         kiln_error_advise(err, "kiln-rebuild(1) lists them.");
                         return -EINVAL;
                 }
@@ -112,7 +114,9 @@ int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
         if (r != 0)
                 return kiln_options_status(r);
         directory = request_directory(&o);
-        r = check_unvaried(&o, &err);
+        r = check_factors(&o, "--unvaried", o.unvaried, &err);
+        if (r == 0)
+                r = check_factors(&o, "--also-vary", o.varied, &err);
         if (r == 0)
                 r = request_build(c, &o, argv[0], &request, &err);
         if (r < 0 && err.verdict == KILN_USAGE)

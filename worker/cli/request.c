@@ -29,6 +29,7 @@ void request_options_clear(struct request_options *o)
         kiln_strv_free(o->overlay);
         kiln_strv_free(o->key);
         kiln_strv_free(o->unvaried);
+        kiln_strv_free(o->varied);
 }
 
 static bool is_url(const char *s)
@@ -250,6 +251,7 @@ static void fill_rest(const struct request_options *o, Kiln__V1__BuildRequest *q
         q->limits = l;
         q->check_reproducible = o->check_reproducible;
         sorted_set(o->unvaried, &q->unvaried, &q->n_unvaried);
+        sorted_set(o->varied, &q->varied, &q->n_varied);
         q->lane = KILN__V1__BUILD_REQUEST__LANE__BATCH;
         q->owner = kiln_strdup("local");
         q->signing = NEW(Kiln__V1__Signing, kiln__v1__signing__init);

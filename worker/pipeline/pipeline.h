@@ -47,5 +47,5 @@ Kiln__V1__BuildResult *kiln_pipeline_give_up(
 Kiln__V1__BuildResult *kiln_pipeline_rerun(const struct kiln_context *c,
         const Kiln__V1__BuildRequest *request, const struct kiln_lock *lock, struct kiln_error *err);
 
-/* Whether this is a factor of the second build, that BuildRequest.unvaried may name. */
+/* Whether this is a factor of the second build, that BuildRequest.unvaried and .varied may name. */
 bool kiln_pipeline_varies(const char *factor);

@@ -34,8 +34,17 @@ bool vary_hits_have(const struct vary_hits *hits, const struct vary_hit *hit)
         return false;
 }
 
+/* rpm keeps the spec in the source package with all macros expanded, %{buildroot} among them, and a digest of
+ * that package in the others. */
+static bool follows_from_path(const struct kiln_built *a, const struct kiln_difference *d)
+{
+        return d->kind == KILN_DIFFERENCE_HEADER &&
+               strcmp(d->subject, a->rpm->source ? "Spec" : "Sourcepkgid") == 0;
+}
+
 /* Files first: they are what a person looks for; their digests in the header only follow from them. */
-static void report_add(const struct kiln_compare_report *report, const char *package, struct vary_hits *hits)
+static void report_add(const struct kiln_compare_report *report, const struct kiln_built *package,
+        bool other_path, struct vary_hits *hits)
 {
         for (int files = 1; files >= 0; files--)
                 for (size_t p = 0; p < report->n_pairs; p++)
@@ -44,34 +53,38 @@ static void report_add(const struct kiln_compare_report *report, const char *pac
                                 bool file = d->kind >= KILN_DIFFERENCE_FILE_MISSING &&
                                             d->kind <= KILN_DIFFERENCE_FILE_CONTENT;
 
+                                if (other_path && follows_from_path(package, d))
+                                        continue;
                                 if (d->kind != KILN_DIFFERENCE_SIGNATURE && file == (bool)files)
-                                        vary_hits_add(hits, package, d->subject, d->aspect);
+                                        vary_hits_add(hits, package->name, d->subject, d->aspect);
                         }
 }
 
 static int pair_compare(const struct kiln_context *c, const struct kiln_built *a, const struct kiln_built *b,
-        struct vary_hits *hits, struct kiln_error *err)
+        bool other_path, struct vary_hits *hits, struct kiln_error *err)
 {
         static const struct kiln_compare_options options = {.ignore_signature = true, .shallow = true};
         _cleanup_(kiln_compare_report_freep) struct kiln_compare_report *report = NULL;
         size_t before = hits->n;
         int r;
 
-        if (strcmp(a->rpm->header_sha256, b->rpm->header_sha256) == 0 &&
-                strcmp(a->rpm->payload_sha256, b->rpm->payload_sha256) == 0)
+        bool same_payload = strcmp(a->rpm->payload_sha256, b->rpm->payload_sha256) == 0;
+
+        if (same_payload && strcmp(a->rpm->header_sha256, b->rpm->header_sha256) == 0)
                 return 0;
         r = kiln_compare_rpms(c, a->fd, a->name, b->fd, b->name, &options, &report, err);
         if (r < 0)
                 return r;
-        report_add(report, a->name, hits);
-        if (hits->n == before)
+        report_add(report, a, other_path, hits);
+        if (hits->n == before && !(same_payload && other_path))
                 vary_hits_add(hits, a->name, "payload", "");
         return 0;
 }
 
 /* Both are sorted by name (kiln_build_collect()). */
 int vary_compare(const struct kiln_context *c, const struct kiln_built *a, size_t n_a,
-        const struct kiln_built *b, size_t n_b, struct vary_hits *hits, struct kiln_error *err)
+        const struct kiln_built *b, size_t n_b, bool other_path, struct vary_hits *hits,
+        struct kiln_error *err)
 {
         size_t i = 0, k = 0;
 
@@ -83,7 +96,7 @@ int vary_compare(const struct kiln_context *c, const struct kiln_built *a, size_
                 else if (order > 0)
                         vary_hits_add(hits, b[k].name, "the package", "additional");
                 else
-                        r = pair_compare(c, &a[i], &b[k], hits, err);
+                        r = pair_compare(c, &a[i], &b[k], other_path, hits, err);
                 if (r < 0)
                         return r;
                 i += order <= 0;

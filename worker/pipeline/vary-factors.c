@@ -167,8 +167,31 @@ static void rootless_vary(struct vary_setting *s, const struct vary_host *h)
         s->single_id = true;
 }
 
+static const char *outer_ids_obstacle(const struct vary_host *h)
+{
+        struct kiln_sandbox_error serr;
+        struct kiln_idmap other;
+
+        return kiln_idmap_find_other(h->id_mode, &h->params->idmap, &other, &serr) == 0
+                       ? NULL
+                       : "this user has no other ids on this host; root has";
+}
+
+static void outer_ids_vary(struct vary_setting *s, const struct vary_host *h)
+{
+        s->other_ids = true;
+}
+
+/* Longer than the first one's: what replaces paths in place has room for shorter ones. */
+static void path_vary(struct vary_setting *s, const struct vary_host *h)
+{
+        s->params.view.home = "/vary/another/builddir";
+        s->path = true;
+}
+
 /* In the order in which they are tried alone: common causes first. */
 const struct vary_factor vary_factors[] = {
+        {"build-path", "the path of the build directory", NULL, NULL, path_vary, NULL, true},
         {"clock", "the time of day", NULL, clock_hold, clock_vary, clock_differs},
         {"cpus", "the number of processors, or the order in which parallel jobs end", cpus_obstacle,
                 cpus_hold, cpus_vary, NULL},
@@ -186,6 +209,9 @@ const struct vary_factor vary_factors[] = {
         {"memory", "the size of the memory", NULL, NULL, memory_vary, NULL},
         {"rootless", "the id mode: a root that is installed separately and owned by a single id",
                 rootless_obstacle, NULL, rootless_vary, NULL},
+        {"outer-ids",
+                "the ids on the host that those of the build stand for: a root that is installed for them",
+                outer_ids_obstacle, NULL, outer_ids_vary, NULL},
 };
 const size_t vary_n_factors = KILN_ARRAY_SIZE(vary_factors);
 _Static_assert(KILN_ARRAY_SIZE(vary_factors) <= VARY_FACTORS_MAX, "struct variation has room for them");
@@ -200,14 +226,20 @@ bool kiln_pipeline_varies(const char *factor)
 
 int vary_check(const Kiln__V1__BuildRequest *q, struct kiln_error *err)
 {
-        for (size_t i = 0; i < q->n_unvaried; i++) {
-                if (kiln_pipeline_varies(q->unvaried[i]))
-                        continue;
-                kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", "the request",
-                        "no factor of a second build is called %s", q->unvaried[i]);
-                kiln_error_advise(err, "kiln-rebuild(1) lists them.");
-                return -EINVAL;
-        }
+        const struct {
+                char **names;
+                size_t n;
+        } lists[] = {{q->unvaried, q->n_unvaried}, {q->varied, q->n_varied}};
+
+        for (size_t l = 0; l < KILN_ARRAY_SIZE(lists); l++)
+                for (size_t i = 0; i < lists[l].n; i++) {
+                        if (kiln_pipeline_varies(lists[l].names[i]))
+                                continue;
+                        kiln_error_set(err, KILN_BAD_INPUT, 0, "reading", "the request",
+                                "no factor of a second build is called %s", lists[l].names[i]);
+                        kiln_error_advise(err, "kiln-rebuild(1) lists them.");
+                        return -EINVAL;
+                }
         return 0;
 }
 
@@ -233,6 +265,7 @@ const char vary_probe[] =
         "m= ; while read -r k v u; do [ \"$k\" = MemTotal: ] && m=$v; done </proc/meminfo\n"
         "echo memory $m $(getconf _PHYS_PAGES)\n"
         "echo rootless $(stat -c %u /usr)\n"
+        "echo build-path $HOME\n"
         "exit 0\n";
 
 char *vary_seen(const char *text, const char *factor)

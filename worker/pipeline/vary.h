@@ -26,6 +26,8 @@ struct vary_host {
 struct vary_setting {
         struct kiln_build_params params;
         bool single_id; /* on a root that was installed under a single id */
+        bool other_ids; /* and stand for other ids on the host */
+        bool path;      /* the build directory is elsewhere */
 };
 
 struct vary_factor {
@@ -38,11 +40,12 @@ struct vary_factor {
         void (*vary)(struct vary_setting *s, const struct vary_host *h);
         /* Whether what both builds saw differs; NULL: every word must. */
         bool (*differs)(const char *first, const char *second);
+        bool asked_only; /* varied when the request names it (BuildRequest.varied) */
 };
 extern const struct vary_factor vary_factors[];
 extern const size_t vary_n_factors;
 
-/* Whether the request leaves out only factors that there are. */
+/* Whether the request names only factors that there are. */
 int vary_check(const Kiln__V1__BuildRequest *q, struct kiln_error *err);
 
 void vary_host_init(struct vary_host *h, const struct kiln_job *j);
@@ -65,9 +68,11 @@ struct vary_hits {
         size_t n;
 };
 void vary_hits_clear(struct vary_hits *h);
-/* Adds what differs between two builds' packages, at most VARY_HITS_MAX. */
+/* Adds what differs between two builds' packages, at most VARY_HITS_MAX. other_path: what names the build
+ * directory in every package is no difference (tags Spec and Sourcepkgid). */
 int vary_compare(const struct kiln_context *c, const struct kiln_built *a, size_t n_a,
-        const struct kiln_built *b, size_t n_b, struct vary_hits *hits, struct kiln_error *err);
+        const struct kiln_built *b, size_t n_b, bool other_path, struct vary_hits *hits,
+        struct kiln_error *err);
 void vary_hits_add(struct vary_hits *hits, const char *package, const char *subject, const char *aspect);
 bool vary_hits_have(const struct vary_hits *hits, const struct vary_hit *hit);
 #define VARY_HITS_MAX 4096
