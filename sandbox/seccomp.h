@@ -24,8 +24,9 @@ enum seccomp_answers {
         SECCOMP_ANSWER_NONE,
         SECCOMP_ANSWER_UNAME, /* "answer" lines */
         SECCOMP_ANSWER_VIEW,  /* "vary" lines too */
+        SECCOMP_ANSWER_CLOCK, /* the same, and "traced refuse" lines hold */
 };
-#define SECCOMP_ANSWERS 3
+#define SECCOMP_ANSWERS 4
 
 /* By profile; "single zero" lines count; what the listener answers. */
 extern const struct seccomp_policy seccomp_policies[3][2][SECCOMP_ANSWERS];

@@ -75,7 +75,9 @@ bool setup_clock_varied(const struct kiln_sandbox *s)
 
 enum seccomp_answers setup_answers(const struct kiln_sandbox *s)
 {
-        if (setup_clock_varied(s) || s->memory_bytes)
+        if (setup_clock_varied(s))
+                return SECCOMP_ANSWER_CLOCK;
+        if (s->memory_bytes)
                 return SECCOMP_ANSWER_VIEW;
         return s->kernel_release ? SECCOMP_ANSWER_UNAME : SECCOMP_ANSWER_NONE;
 }

@@ -17,6 +17,7 @@ enum verb {
         VERB_DENY,
         VERB_ENOSYS,
         VERB_REFUSE,
+        VERB_TRACED_REFUSE,
         VERB_ZERO,
         VERB_SINGLE_ZERO,
         VERB_ANSWER,
@@ -31,6 +32,7 @@ static const struct {
         {"deny ", VERB_DENY},
         {"enosys ", VERB_ENOSYS},
         {"refuse ", VERB_REFUSE},
+        {"traced refuse ", VERB_TRACED_REFUSE},
         {"zero ", VERB_ZERO},
         {"single zero ", VERB_SINGLE_ZERO},
         {"answer ", VERB_ANSWER},
@@ -107,7 +109,10 @@ static int rule_add(struct compiler *c, const struct line *line, int number)
         case VERB_ENOSYS:
                 action = SCMP_ACT_ERRNO(ENOSYS);
                 break;
+        case VERB_TRACED_REFUSE:
         case VERB_REFUSE:
+                if (line->verb == VERB_TRACED_REFUSE && c->answers < SECCOMP_ANSWER_CLOCK)
+                        return 0;
                 action = SCMP_ACT_ERRNO(EPERM);
                 filter = c->args;
                 break;
@@ -174,7 +179,7 @@ static int line_compile(struct compiler *c, char *text)
                 if (r < 0)
                         return r;
         }
-        if (line.verb == VERB_REFUSE && line.n_conditions == 0)
+        if ((line.verb == VERB_REFUSE || line.verb == VERB_TRACED_REFUSE) && line.n_conditions == 0)
                 return -EINVAL;
         for (word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
                 r = resolve(word, &number);
