@@ -1,7 +1,8 @@
 /* Calibration: packages that somebody else built, built again here as nearly as their headers tell how, and
  * compared. What comes out is a table of what this worker reproduces exactly.
  *
- * Reads headers and bytes only; what is built goes through the one pipeline. */
+ * Reads headers and bytes only; what is built goes through the one pipeline. Packages come from a directory,
+ * or from a repository into one (calibrate-fetch.c). */
 #pragma once
 
 #include "proto/message.h"
@@ -34,6 +35,24 @@ struct kiln_calibration {
 };
 void kiln_calibration_free(struct kiln_calibration *k);
 KILN_DEFINE_CLEANUP(struct kiln_calibration *, kiln_calibration_free)
+
+#define KILN_CALIBRATION_ARCH "x86_64"
+
+struct kiln_calibration_repository {
+        const char *url;        /* base URL of the packages' repository */
+        const char *source_url; /* of the source packages'; NULL: the same */
+        const char *key;        /* ASCII armor: repomd.xml of both must be signed by it; NULL: not checked */
+        char *const *patterns;  /* globs of package names; NULL-terminated; none: all */
+        uint64_t sample;        /* so many of their source packages, chosen by seed; 0: all */
+        uint64_t seed;
+};
+
+/* Fetches the chosen packages of this architecture and noarch, and the source packages they were built from,
+ * by the digests of the repository's metadata, into a directory that has nothing else. Errors: BAD_INPUT
+ * (nothing there has such a name), USAGE (too many; the directory has something else), INFRA (network,
+ * digests, a bad signature), REFUSED (offline), CANCELLED. */
+int kiln_calibration_fetch(const struct kiln_context *c, const struct kiln_calibration_repository *q,
+        const char *directory, struct kiln_error *err);
 
 /* Reads every *.rpm in a directory and puts packages to their source packages. Errors: BAD_INPUT (no such
  * directory, a damaged package, nothing to pair), CANCELLED. */
