@@ -1,5 +1,6 @@
 #include "worker/attest/dsse.h"
 
+#include "worker/base/base64.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -20,65 +21,16 @@ void kiln_dsse_pae(const char *type, const void *payload, size_t len, struct kil
         kiln_buf_append(out, payload, len);
 }
 
-static void put_base64(struct kiln_buf *b, const unsigned char *p, size_t len)
-{
-        unsigned char quantum[4 * 256 + 1];
-
-        for (size_t i = 0; i < len; i += 3 * 256) {
-                int n = EVP_EncodeBlock(quantum, p + i, (int)(len - i < 3 * 256 ? len - i : 3 * 256));
-
-                kiln_buf_append(b, quantum, (size_t)n);
-        }
-}
-
 void kiln_dsse_write(const char *type, const void *payload, size_t len, const char *keyid,
         const unsigned char signature[64], struct kiln_buf *out)
 {
         /* Base64 needs no escapes and keyid is hex, so the canonical form can be written as it stands. */
         kiln_buf_puts(out, "{\"payload\":\"");
-        put_base64(out, payload, len);
+        kiln_base64_encode(payload, len, out);
         kiln_buf_printf(
                 out, "\",\"payloadType\":\"%s\",\"signatures\":[{\"keyid\":\"%s\",\"sig\":\"", type, keyid);
-        put_base64(out, signature, 64);
+        kiln_base64_encode(signature, 64, out);
         kiln_buf_puts(out, "\"}]}\n");
-}
-
-/* Only these: EVP_DecodeBlock() by itself leaves out white space at both ends. */
-static bool is_base64(const char *s, size_t len)
-{
-        for (size_t i = 0; i < len; i++)
-                if (!((s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z') ||
-                            (s[i] >= '0' && s[i] <= '9') || s[i] == '+' || s[i] == '/'))
-                        return false;
-        return true;
-}
-
-static size_t base64_padding(const char *s, size_t len)
-{
-        size_t padding = 0;
-
-        while (padding < 2 && padding < len && s[len - 1 - padding] == '=')
-                padding++;
-        return padding;
-}
-
-/* Strict standard base64 with padding; -EINVAL otherwise. */
-static int get_base64(const char *s, size_t len, struct kiln_buf *out)
-{
-        enum { QUANTA = 1024 };
-        unsigned char bytes[3 * QUANTA];
-        size_t padding = base64_padding(s, len);
-
-        if (len % 4 != 0 || !is_base64(s, len - padding))
-                return -EINVAL;
-        for (size_t i = 0; i < len; i += 4 * QUANTA) {
-                size_t n = len - i < 4 * QUANTA ? len - i : 4 * QUANTA;
-
-                if (EVP_DecodeBlock(bytes, (const unsigned char *)s + i, (int)n) != (int)(n / 4 * 3))
-                        return -EINVAL;
-                kiln_buf_append(out, bytes, n / 4 * 3 - (i + n == len ? padding : 0));
-        }
-        return 0;
 }
 
 EVP_PKEY *kiln_dsse_public_key(const char *pem)
@@ -225,13 +177,13 @@ int kiln_dsse_open_json(const struct kiln_dsse_text *t, const json_t *envelope, 
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name,
                         "it has %zu signatures instead of one", json_array_size(signatures));
         sig = member(t, json_array_get(signatures, 0), "sig", &sig_len);
-        if (!sig || get_base64(sig, sig_len, &signature) < 0 || signature.len != 64)
+        if (!sig || kiln_base64_decode(sig, sig_len, &signature) < 0 || signature.len != 64)
                 return kiln_error_set(
                         err, KILN_BAD_INPUT, 0, DOING, name, "its signature is none of Ed25519 in base64");
-        body_len = text_len / 4 * 3 - base64_padding(text, text_len);
+        body_len = kiln_base64_decoded_len(text, text_len);
         pae_head(type, body_len, &pae);
         head_len = pae.len;
-        if (get_base64(text, text_len, &pae) < 0)
+        if (kiln_base64_decode(text, text_len, &pae) < 0)
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name, "it is no DSSE envelope");
         /* The key id is a hint that nobody signed: every key is tried. */
         for (size_t k = 0; k < n_keys; k++)
