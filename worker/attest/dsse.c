@@ -157,14 +157,28 @@ static const char *member(
 /* ---- opening ---------------------------------------------------------------------------------------------
  */
 
+/* A signature is too short to be what was cut out. */
+int kiln_dsse_signature(const json_t *envelope, struct kiln_buf *out)
+{
+        const json_t *sig =
+                json_object_get(json_array_get(json_object_get(envelope, "signatures"), 0), "sig");
+
+        return json_is_string(sig) &&
+                               kiln_base64_decode(json_string_value(sig), json_string_length(sig), out) ==
+                                       0 &&
+                               out->len == KILN_DSSE_SIGNATURE_BYTES
+                       ? 0
+                       : -EINVAL;
+}
+
 int kiln_dsse_open_json(const struct kiln_dsse_text *t, const json_t *envelope, const char *type,
         EVP_PKEY *const *keys, size_t n_keys, const char *name, struct kiln_buf *payload, size_t *ret_key,
         struct kiln_error *err)
 {
         _cleanup_buf_ struct kiln_buf pae = KILN_BUF_INIT, signature = KILN_BUF_INIT;
-        size_t text_len, said_len, sig_len, body_len, head_len;
+        size_t text_len, said_len, body_len, head_len;
         const char *said = member(t, envelope, "payloadType", &said_len),
-                   *text = member(t, envelope, "payload", &text_len), *sig;
+                   *text = member(t, envelope, "payload", &text_len);
         const json_t *signatures = json_object_get(envelope, "signatures");
 
         if (!said || !text || !json_is_array(signatures) || text_len % 4 != 0 ||
@@ -176,8 +190,7 @@ int kiln_dsse_open_json(const struct kiln_dsse_text *t, const json_t *envelope, 
         if (json_array_size(signatures) != 1)
                 return kiln_error_set(err, KILN_BAD_INPUT, 0, DOING, name,
                         "it has %zu signatures instead of one", json_array_size(signatures));
-        sig = member(t, json_array_get(signatures, 0), "sig", &sig_len);
-        if (!sig || kiln_base64_decode(sig, sig_len, &signature) < 0 || signature.len != 64)
+        if (kiln_dsse_signature(envelope, &signature) < 0)
                 return kiln_error_set(
                         err, KILN_BAD_INPUT, 0, DOING, name, "its signature is none of Ed25519 in base64");
         body_len = kiln_base64_decoded_len(text, text_len);

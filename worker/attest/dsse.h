@@ -11,6 +11,7 @@
 #include "worker/base/json.h"
 
 #define KILN_DSSE_INTOTO "application/vnd.in-toto+json"
+#define KILN_DSSE_SIGNATURE_BYTES 64 /* Ed25519 */
 /* What is signed at most: an SBOM has some 600 bytes for each file of its packages. */
 #define KILN_DSSE_PAYLOAD_MAX (UINT64_C(256) << 20)
 #define KILN_DSSE_ENVELOPE_MAX (KILN_DSSE_PAYLOAD_MAX / 3 * 4 + 65536)
@@ -56,6 +57,10 @@ int kiln_dsse_open_json(const struct kiln_dsse_text *t, const json_t *envelope, 
 
 /* SHA-256 of the canonical JSON of an envelope that is part of a parsed document. */
 struct kiln_digest kiln_dsse_digest(const struct kiln_dsse_text *t, const json_t *envelope);
+
+/* Appends the bytes of an envelope's first signature, as kiln_dsse_open_json() reads them; -EINVAL: it has
+ * none of that form. Who made it is not asked. */
+int kiln_dsse_signature(const json_t *envelope, struct kiln_buf *out);
 
 /* Reads a PEM SubjectPublicKeyInfo; NULL unless it is an Ed25519 key. EVP_PKEY_free() it. */
 EVP_PKEY *kiln_dsse_public_key(const char *pem);
