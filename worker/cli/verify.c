@@ -17,8 +17,8 @@
 #include <string.h>
 
 struct verify_values {
-        const char *policy, *vsa, *signer, *bundle, *against;
-        char **keys, **attestations;
+        const char *policy, *vsa, *signer, *bundle, *tsa, *against;
+        char **keys, **attestations, **tsa_certs;
         uint64_t jobs;
         bool quick;
 };
@@ -114,6 +114,8 @@ static int open_policy(const struct kiln_context *c, const struct verify_values 
                 return kiln_policy_load(o->policy, ret, err);
         p = kiln_policy_new();
         r = kiln_policy_add_keys(p, o->keys, c->key_dir, err);
+        for (char **f = o->tsa_certs; r == 0 && f && *f; f++)
+                r = kiln_policy_add_authority(p, *f, err);
         if (r == 0 && !o->against)
                 r = kiln_policy_check_keys(p, err);
         if (r < 0)
@@ -151,9 +153,28 @@ static int write_summaries(const struct kiln_context *c, const struct verify_val
                      : 0;
 }
 
+static int open_tsa(const struct kiln_context *c, const struct verify_values *o, struct kiln_tsa **ret,
+        struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf pem = KILN_BUF_INIT;
+
+        *ret = NULL;
+        if (!o->tsa)
+                return 0;
+        for (char **f = o->tsa_certs; *f; f++) {
+                int r = kiln_file_read(AT_FDCWD, *f, KILN_TIMESTAMP_PEM_MAX, &pem);
+
+                if (r < 0)
+                        return kiln_error_set(
+                                err, KILN_BAD_INPUT, -r, "reading the certificates", *f, "cannot read them");
+                kiln_buf_putc(&pem, '\n');
+        }
+        return kiln_tsa_open(c, o->tsa, kiln_buf_str(&pem), pem.len, ret, err);
+}
+
 /* Bundles of what lies beside the packages that are good. */
-static int write_bundles(
-        const char *out_dir, const struct kiln_policy *policy, const json_t *sources, struct kiln_error *err)
+static int write_bundles(const char *out_dir, struct kiln_tsa *tsa, const struct kiln_policy *policy,
+        const json_t *sources, struct kiln_error *err)
 {
         const json_t *source, *one;
         size_t i, k;
@@ -174,7 +195,7 @@ static int write_bundles(
                                 continue;
                         before = file;
                         r = kiln_bundle_export(
-                                string_at(source, "directory"), file, &policy->keys, out_dir, err);
+                                string_at(source, "directory"), file, &policy->keys, tsa, out_dir, err);
                         if (r < 0)
                                 return r;
                 }
@@ -185,6 +206,7 @@ static int write_bundles(
 static int run(struct kiln_context *c, const struct verify_values *o, char **paths)
 {
         _cleanup_(kiln_policy_freep) struct kiln_policy *policy = NULL;
+        _cleanup_(kiln_tsa_freep) struct kiln_tsa *tsa = NULL;
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
         _cleanup_json_ json_t *sources = NULL;
         struct output out = {.json = kiln_cli_json(c)};
@@ -195,13 +217,22 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
         if (o->policy && o->keys)
                 return kiln_options_complain(&kiln_command_verify,
                         "--key and --policy exclude each other: the policy names its keys");
-        if (o->against &&
-                (paths[1] || o->vsa || o->signer || o->bundle || o->attestations || o->quick || o->jobs))
+        if (o->tsa ? !o->tsa_certs || !o->bundle : o->policy && o->tsa_certs)
+                return kiln_options_complain(
+                        &kiln_command_verify, o->tsa ? "--tsa puts time stamps into the bundles of --bundle, "
+                                                       "and needs --tsa-cert to "
+                                                       "check them with"
+                                                     : "--tsa-cert and --policy exclude each other: the "
+                                                       "policy names its authorities");
+        if (o->against && (paths[1] || o->vsa || o->signer || o->bundle || o->attestations || o->quick ||
+                                  o->jobs || o->tsa_certs))
                 return kiln_options_complain(&kiln_command_verify,
                         "--against takes one FILE, the rebuild, and no other option but --key and --policy");
         if (out.json || o->vsa || o->bundle)
                 out.sources = sources = json_array();
         if (open_policy(c, o, &policy, &err) < 0)
+                return kiln_cli_fail(c, &err);
+        if (open_tsa(c, o, &tsa, &err) < 0)
                 return kiln_cli_fail(c, &err);
         options.policy = policy;
         kiln_cli_release_terminal(c);
@@ -211,7 +242,7 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
                 return kiln_cli_fail(c, &err);
         if (o->vsa && write_summaries(c, o, policy, options.now_s, sources, &err) < 0)
                 return kiln_cli_fail(c, &err);
-        if (o->bundle && write_bundles(o->bundle, policy, sources, &err) < 0)
+        if (o->bundle && write_bundles(o->bundle, tsa, policy, sources, &err) < 0)
                 return kiln_cli_fail(c, &err);
         if (out.json)
                 print_json(&out, verdict);
@@ -233,6 +264,7 @@ int kiln_cmd_verify(struct kiln_context *c, int argc, char **argv)
         status = r != 0 ? kiln_options_status(r) : run(c, &o, paths);
         kiln_strv_free(o.keys);
         kiln_strv_free(o.attestations);
+        kiln_strv_free(o.tsa_certs);
         return status;
 }
 
@@ -250,6 +282,10 @@ static const struct kiln_option verify_options[] = {
                 "with --vsa: the signer that listens there (default: the local keys)"},
         {"bundle", 0, KILN_OPTION_STRING, offsetof(struct verify_values, bundle), "DIR", NULL, 0,
                 "write the attestations of good packages as Sigstore bundles into this directory"},
+        {"tsa-cert", 0, KILN_OPTION_STRINGS, offsetof(struct verify_values, tsa_certs), "FILE", NULL, 0,
+                "certificates of a time-stamp authority whose stamps are accepted; repeatable"},
+        {"tsa", 0, KILN_OPTION_STRING, offsetof(struct verify_values, tsa), "URL", NULL, 0,
+                "with --bundle and --tsa-cert: have each attestation stamped by this authority"},
         {"quick", 0, KILN_OPTION_FLAG, offsetof(struct verify_values, quick), NULL, NULL, 0,
                 "hold SBOMs against package headers instead of unpacked payloads"},
         {"against", 0, KILN_OPTION_STRING, offsetof(struct verify_values, against), "RPM", NULL, 0,

@@ -1,5 +1,6 @@
 #include "worker/verify/bundle.h"
 
+#include "worker/base/base64.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #define MEDIA_TYPE "application/vnd.dev.sigstore.bundle.v0.3+json"
+#define MATERIAL "verificationMaterial"
+#define STAMP_TEXT_MAX (4 * ((KILN_TIMESTAMP_MAX + 2) / 3)) /* base64 */
 
 static const struct {
         const char *type, *kind;
@@ -56,36 +59,71 @@ char *kiln_bundle_kind(const struct kiln_envelope *e)
 
 json_t *kiln_bundle_write(const json_t *envelope, const char *keyid)
 {
-        return json_pack("{s:s, s:{s:{s:s}}, s:O}", "mediaType", MEDIA_TYPE, "verificationMaterial",
-                "publicKey", "hint", keyid, "dsseEnvelope", envelope);
+        return json_pack("{s:s, s:{s:{s:s}}, s:O}", "mediaType", MEDIA_TYPE, MATERIAL, "publicKey", "hint",
+                keyid, "dsseEnvelope", envelope);
 }
 
-static int write_one(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
-        const struct kiln_verify_keys *keys, const char *stem, int out_fd, struct kiln_error *err)
+static json_t *stamps_of(const json_t *bundle)
 {
-        _cleanup_free_ char *kind = kiln_bundle_kind(e), *name = NULL;
+        return json_object_get(
+                json_object_get(json_object_get(bundle, MATERIAL), "timestampVerificationData"),
+                "rfc3161Timestamps");
+}
+
+void kiln_bundle_add_stamp(json_t *bundle, const void *der, size_t len)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+
+        if (!stamps_of(bundle))
+                json_object_set_new(json_object_get(bundle, MATERIAL), "timestampVerificationData",
+                        json_pack("{s:[]}", "rfc3161Timestamps"));
+        kiln_base64_encode(der, len, &text);
+        json_array_append_new(stamps_of(bundle), json_pack("{s:s}", "signedTimestamp", kiln_buf_str(&text)));
+}
+
+static int stamp(json_t *bundle, const json_t *envelope, struct kiln_tsa *tsa, const char *name,
+        struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf signature = KILN_BUF_INIT, der = KILN_BUF_INIT;
+        int r = kiln_dsse_signature(envelope, &signature);
+
+        if (r < 0)
+                return kiln_error_set(err, KILN_INFRA, -r, "stamping", name, "it has no signature");
+        r = kiln_tsa_stamp(tsa, signature.data, signature.len, &der, err);
+        if (r == 0)
+                kiln_bundle_add_stamp(bundle, der.data, der.len);
+        return r;
+}
+
+int kiln_bundle_make(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
+        const struct kiln_verify_keys *keys, struct kiln_tsa *tsa, const char *stem, char **ret_name,
+        struct kiln_buf *text, struct kiln_error *err)
+{
+        _cleanup_free_ char *kind = kiln_bundle_kind(e);
         _cleanup_json_ json_t *envelope = NULL, *bundle = NULL;
-        _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
-        const char *text;
+        const char *line;
         size_t len;
         int r;
 
         if (!kind)
-                return 0;
-        text = kiln_envelopes_text(lines, &len);
-        r = kiln_json_parse(text, len, stem, &envelope, err);
+                return KILN_BUNDLE_NAMELESS;
+        line = kiln_envelopes_text(lines, &len);
+        r = kiln_json_parse(line, len, stem, &envelope, err);
         if (r < 0)
                 return r;
         bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid);
-        kiln_json_canonical(bundle, &out);
-        kiln_buf_putc(&out, '\n');
-        name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);
-        r = kiln_file_write(out_fd, name, out.data, out.len, 0644);
-        return r < 0 ? kiln_error_set(err, KILN_INFRA, -r, "writing the bundle", name, "cannot write it") : 0;
+        if (tsa)
+                r = stamp(bundle, envelope, tsa, stem, err);
+        if (r < 0)
+                return r;
+        kiln_json_canonical(bundle, text);
+        kiln_buf_putc(text, '\n');
+        *ret_name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);
+        return 0;
 }
 
 int kiln_bundle_export(const char *directory, const char *file, const struct kiln_verify_keys *keys,
-        const char *out_dir, struct kiln_error *err)
+        struct kiln_tsa *tsa, const char *out_dir, struct kiln_error *err)
 {
         _cleanup_(kiln_envelopes_freep) struct kiln_envelopes *lines = NULL;
         _cleanup_free_ char *path = kiln_path_join(directory, file),
@@ -99,10 +137,19 @@ int kiln_bundle_export(const char *directory, const char *file, const struct kil
         r = kiln_envelopes_open(AT_FDCWD, path, &lines, err);
         while (r == 0) {
                 _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
+                _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+                _cleanup_free_ char *name = NULL;
 
                 r = kiln_envelopes_next(lines, keys, &e, err);
+                if (r != 0)
+                        break;
+                r = kiln_bundle_make(lines, e, keys, tsa, stem, &name, &text, err);
                 if (r == 0)
-                        r = write_one(lines, e, keys, stem, out_fd, err);
+                        r = kiln_file_write(out_fd, name, text.data, text.len, 0644);
+                else if (r == KILN_BUNDLE_NAMELESS)
+                        r = 0;
+                if (r < 0 && name)
+                        kiln_error_set(err, KILN_INFRA, -r, "writing the bundle", name, "cannot write it");
         }
         return r < 0 ? r : 0;
 }
@@ -124,7 +171,7 @@ int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_key
                 return r;
         bundle = parsed.json;
         type = json_string_value(json_object_get(bundle, "mediaType"));
-        material = json_object_get(bundle, "verificationMaterial");
+        material = json_object_get(bundle, MATERIAL);
         envelope = json_object_get(bundle, "dsseEnvelope");
         if (!type || strcmp(type, MEDIA_TYPE) != 0)
                 return bad(err, name, "its media type is not " MEDIA_TYPE);
@@ -146,4 +193,69 @@ int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys
                 return kiln_error_set(err, KILN_BAD_INPUT, -r, "reading the bundle", kiln_path_base(path),
                         "cannot read it");
         return kiln_bundle_parse(kiln_buf_str(&text), text.len, keys, kiln_path_base(path), ret, err);
+}
+
+/* ---- time stamps ------------------------------------------------------------------------------------- */
+
+void kiln_bundle_stamps_clear(struct kiln_bundle_stamps *s)
+{
+        for (size_t i = 0; i < s->n; i++)
+                kiln_buf_clear(&s->stamps[i]);
+        free(s->stamps);
+        kiln_buf_clear(&s->signature);
+        *s = (struct kiln_bundle_stamps){0};
+}
+
+static int read_stamps(
+        const json_t *list, const char *name, struct kiln_bundle_stamps *s, struct kiln_error *err)
+{
+        const json_t *one;
+        size_t i;
+
+        if (!json_is_array(list) || json_array_size(list) > KILN_BUNDLE_STAMPS_MAX)
+                return bad(err, name, "its time stamps are no list of a sane length");
+        json_array_foreach(list, i, one)
+        {
+                const json_t *text = json_object_get(one, "signedTimestamp");
+                struct kiln_buf *der = KILN_APPEND(s->stamps, s->n);
+
+                if (!json_is_string(text) || json_string_length(text) > STAMP_TEXT_MAX ||
+                        kiln_base64_decode(json_string_value(text), json_string_length(text), der) < 0)
+                        return bad(err, name, "a time stamp in it is no base64 of a sane length");
+        }
+        return 0;
+}
+
+int kiln_bundle_stamps_parse(const char *text, size_t len, const char *name, struct kiln_bundle_stamps *ret,
+        struct kiln_error *err)
+{
+        _cleanup_(kiln_bundle_stamps_clear) struct kiln_bundle_stamps s = {0};
+        _cleanup_json_ json_t *bundle = NULL;
+        int r;
+
+        *ret = s;
+        if (kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &bundle, NULL) < 0 ||
+                !stamps_of(bundle))
+                return 0;
+        if (kiln_dsse_signature(json_object_get(bundle, "dsseEnvelope"), &s.signature) < 0) {
+                kiln_buf_reset(&s.signature);
+                return 0;
+        }
+        r = read_stamps(stamps_of(bundle), name, &s, err);
+        if (r < 0)
+                return r;
+        *ret = s;
+        s = (struct kiln_bundle_stamps){0};
+        return 0;
+}
+
+int kiln_bundle_stamps_read(
+        int dir_fd, const char *path, struct kiln_bundle_stamps *ret, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+
+        *ret = (struct kiln_bundle_stamps){0};
+        if (kiln_file_read(dir_fd, path, KILN_DSSE_ENVELOPE_MAX, &text) < 0)
+                return 0;
+        return kiln_bundle_stamps_parse(kiln_buf_str(&text), text.len, kiln_path_base(path), ret, err);
 }

@@ -153,7 +153,7 @@ static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
         struct kiln_error *err)
 {
         _cleanup_free_ EVP_PKEY **all = kiln_calloc(keys->n ? keys->n : 1, sizeof(*all));
-        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT;
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, signature = KILN_BUF_INIT;
         size_t key;
         int r;
 
@@ -162,9 +162,12 @@ static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
         r = kiln_dsse_open_json(text, envelope, KILN_DSSE_INTOTO, all, keys->n, name, &payload, &key, err);
         if (r == 0)
                 r = kiln_envelope_read_payload(kiln_buf_str(&payload), payload.len, name, ret, err);
-        if (r == 0)
-                (*ret)->key = key;
-        return r;
+        if (r < 0)
+                return r;
+        kiln_dsse_signature(envelope, &signature); /* which was good */
+        (*ret)->signature_sha256 = kiln_digest_of(kiln_buf_str(&signature), signature.len);
+        (*ret)->key = key;
+        return 0;
 }
 
 int kiln_envelope_open_json(const struct kiln_dsse_text *text, const json_t *envelope,

@@ -40,6 +40,7 @@ struct kiln_envelope {
         size_t key;                /* index of the key that signed */
         struct kiln_digest sha256; /* of the envelope's line, without newline */
         struct kiln_digest payload_sha256;
+        struct kiln_digest signature_sha256;    /* what time stamps are found by */
         json_t *statement;                      /* owned */
         const char *predicate_type;             /* borrowed from the statement, as is the predicate */
         const json_t *predicate;                /* an object */

@@ -60,6 +60,8 @@ static bool matches(struct judge *j, const struct kiln_envelope *e, const char *
                 return false;
         }
         *ret = form_of(s, p);
+        if (*ret == FORM_SIGNED)
+                judge_date(j, e, p);
         return true;
 }
 
@@ -240,34 +242,22 @@ static bool is_second(const struct judge *j, const char *label, size_t key)
         return false;
 }
 
-static bool key_is_valid(struct judge *j, const struct kiln_envelope *e, const char *where)
-{
-        const struct kiln_policy_owner *o = &j->policy->owners[e->key];
-        char from[32] = "the beginning", until[32] = "further notice";
-
-        if (kiln_policy_valid_at(o->from_s, o->until_s, j->o->now_s))
-                return true;
-        if (o->from_s)
-                kiln_clock_format(o->from_s, from);
-        if (o->until_s)
-                kiln_clock_format(o->until_s, until);
-        judge_find(j, CHECK_ATTESTATIONS, NULL, KILN_REFUSED,
-                "%s was signed by key %s, which is valid from %s to %s only; nothing but the signature "
-                "itself "
-                "says when that was",
-                where, o->name, from, until);
-        return false;
-}
-
 static void list(struct judge *j, const struct kiln_envelope *e, const char *file, bool own)
 {
-        char hex[KILN_DIGEST_HEX + 1];
+        const struct judge_time *t = judge_time_of(j, e);
+        char hex[KILN_DIGEST_HEX + 1], when[32];
+        json_t *one;
 
         kiln_digest_to_hex(&e->sha256, hex);
-        json_array_append_new(
-                j->attestations, json_pack("{s:s, s:b, s:I, s:s, s:s, s:s}", "file", file, "beside", own,
-                                         "line", (json_int_t)e->line, "type", e->predicate_type, "key",
-                                         j->policy->owners[e->key].name, "sha256", hex));
+        one = json_pack("{s:s, s:b, s:I, s:s, s:s, s:s}", "file", file, "beside", own, "line",
+                (json_int_t)e->line, "type", e->predicate_type, "key", j->policy->owners[e->key].name,
+                "sha256", hex);
+        if (t) {
+                kiln_clock_format(t->latest_s, when);
+                json_object_set_new(
+                        one, "stamped", json_pack("{s:s, s:o}", "time", when, "by", kiln_sbom_text(t->by)));
+        }
+        json_array_append_new(j->attestations, one);
 }
 
 /* own: it lies beside the packages, and its name says that it is about this group. */
@@ -287,7 +277,7 @@ static void take_envelope(
         if (is_repeated(j, e))
                 return;
         list(j, e, file, own);
-        if (!kind || !key_is_valid(j, e, where))
+        if (!kind || !judge_times(j, e, where) || !judge_key_is_valid(j, e, where))
                 return;
         label = label_of(kind, e);
         if (kind->single && is_second(j, label, e->key)) {
@@ -384,6 +374,10 @@ void judge_read_attestations(struct judge *j)
 {
         _cleanup_strv_ char **own = own_files(j);
 
+        for (char **f = own; f && *f; f++)
+                judge_read_times(j, j->dir_fd, *f);
+        for (char *const *f = j->o->files; f && *f; f++)
+                judge_read_times(j, AT_FDCWD, *f);
         for (char **f = own; f && *f; f++)
                 read_file(j, j->dir_fd, *f, true);
         for (char *const *f = j->o->files; f && *f; f++)

@@ -152,12 +152,8 @@ static void check_signature(struct judge *j, struct judge_package *p)
                 return;
         }
         key = package_key(j, p->rpm->signer);
-        if (key && !kiln_policy_valid_at(key->from_s, key->until_s, j->o->now_s))
-                judge_find(j, CHECK_POLICY, p, KILN_REFUSED,
-                        "it was signed by key %s, which is not valid now; nothing but the signature itself "
-                        "says "
-                        "when that was",
-                        p->rpm->signer);
+        if (key)
+                judge_package_key(j, p, key);
 }
 
 static size_t count_operators(const struct kiln_policy *p, uint64_t keys)

@@ -7,10 +7,13 @@
 #include "worker/verify/judge.h"
 #include "worker/verify/vsa.h"
 
+#include <stddef.h>
+
 /* The checks, in the order they are made; what is not in a result was not made. */
 enum judge_check {
         CHECK_PACKAGE,      /* digests and signatures inside the RPM */
         CHECK_ATTESTATIONS, /* envelopes: signatures, form, one of a kind */
+        CHECK_TIMES,        /* time stamps over their signatures */
         CHECK_SUBJECTS,     /* statements are about these very packages */
         CHECK_PROVENANCE,   /* known, consistent, by an accepted builder */
         CHECK_SBOM,         /* files, purls, build root */
@@ -38,6 +41,7 @@ struct judge_package {
         struct kiln_rpm_digests digests; /* signed_file: of this file */
         enum judge_form form;
         uint64_t vouched, dissented; /* masks of keys */
+        ptrdiff_t dated; /* which of the judge's times says that this very file existed; -1: none */
         enum kiln_verdict verdict;
 };
 
@@ -69,6 +73,15 @@ struct judge_seen { /* an envelope that was read */
         struct kiln_digest payload_sha256;
 };
 
+struct judge_time {                   /* what a time stamp says of a signature */
+        struct kiln_digest signature; /* SHA-256 of its bytes */
+        char *where;                  /* file that the stamp is in */
+        enum kiln_verdict verdict;
+        char *problem;                /* unless the verdict is OK; else: */
+        int64_t earliest_s, latest_s; /* the signature existed at this moment */
+        char *by;                     /* name of the authority */
+};
+
 struct judge {
         const struct kiln_context *context;
         const struct kiln_verify_options *o;
@@ -85,6 +98,8 @@ struct judge {
         size_t n_tests;
         struct judge_seen *seen;
         size_t n_seen;
+        struct judge_time *times; /* complete before the first attestation is read */
+        size_t n_times;
         json_t *findings, *attestations;
         bool incomplete; /* something was not judged for want of this host */
         bool made[N_CHECKS];
@@ -104,6 +119,24 @@ void judge_read_attestations(struct judge *j);
 
 /* The provenance by this key; NULL: none. */
 const struct judge_claims *judge_claims_by(const struct judge *j, size_t key);
+
+/* judge-time.c: notes what the stamps of a bundle say. A file that is no bundle has none. */
+void judge_read_times(struct judge *j, int dir_fd, const char *path);
+void judge_time_clear(struct judge_time *t);
+
+/* The earliest moment at which the envelope's signature is known to have existed; NULL: nobody says. */
+const struct judge_time *judge_time_of(const struct judge *j, const struct kiln_envelope *e);
+
+/* Finds what is wrong with the stamps over an envelope's signature; false: the policy demands one that holds.
+ */
+bool judge_times(struct judge *j, const struct kiln_envelope *e, const char *where);
+
+/* Whether the key that signed was valid: at that moment, or now when nobody says one. */
+bool judge_key_is_valid(struct judge *j, const struct kiln_envelope *e, const char *where);
+
+/* The same for the key of a package's own signature: an attestation that names this very file dates it. */
+void judge_date(struct judge *j, const struct kiln_envelope *e, struct judge_package *p);
+void judge_package_key(struct judge *j, struct judge_package *p, const struct kiln_policy_package_key *key);
 
 /* judge-policy.c: policy and votes, over what was read. */
 void judge_policy(struct judge *j);

@@ -11,8 +11,8 @@
 #define DOCUMENT_MAX ((size_t)256 << 20)
 #define FINDINGS_MAX 1000 /* of one group; what follows changes the verdict only */
 
-static const char *const check_names[N_CHECKS] = {
-        "package", "attestations", "subjects", "provenance", "sbom", "lock", "tests", "policy", "votes"};
+static const char *const check_names[N_CHECKS] = {"package", "attestations", "times", "subjects",
+        "provenance", "sbom", "lock", "tests", "policy", "votes"};
 
 static const char *const form_names[] = {[FORM_UNATTESTED] = "unattested",
         [FORM_SIGNED] = "signed",
@@ -345,6 +345,9 @@ static void judge_clear(struct judge *j)
         }
         for (size_t i = 0; i < j->n_seen; i++)
                 free(j->seen[i].kind);
+        for (size_t i = 0; i < j->n_times; i++)
+                judge_time_clear(&j->times[i]);
+        free(j->times);
         free(j->packages);
         free(j->claims);
         free(j->boms);
@@ -369,7 +372,7 @@ json_t *kiln_verify_judge(
         j.n_packages = kiln_strv_length(g->files);
         j.packages = kiln_calloc(j.n_packages + 1, sizeof(*j.packages));
         for (size_t i = 0; i < j.n_packages; i++)
-                j.packages[i] = (struct judge_package){.path = g->files[i], .fd = -1};
+                j.packages[i] = (struct judge_package){.path = g->files[i], .fd = -1, .dated = -1};
         for (size_t i = 0; i < j.n_packages; i++) {
                 open_package(&j, &j.packages[i]);
                 readable += j.packages[i].rpm != NULL;

@@ -5,9 +5,9 @@
  * What was found is JSON, since it crosses a process border and is the machine form of the result as well:
  *     {source, directory, verdict, complete, packages: [{file, name, verdict, sha256, headerSha256,
  * payloadSha256, signature, signer, form, keys, dissent}], attestations: [{file, beside, line, type, key,
- * sha256}], checks: {<check>: verdict}, findings: [{check, verdict, about, text}]} complete: this host could
- * do all that was asked; beside: the file lies in `directory`. docs/attestations.md says which check looks at
- * what. */
+ * sha256, stamped: {time, by}}], checks: {<check>: verdict}, findings: [{check, verdict, about, text}]}
+ * complete: this host could do all that was asked; beside: the file lies in `directory`. docs/attestations.md
+ * says which check looks at what. */
 #pragma once
 
 #include "worker/base/context.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define KEY_FILE_MAX ((size_t)1 << 20)
+#define AUTHORITIES_MAX 16
 
 void kiln_policy_free(struct kiln_policy *p)
 {
@@ -26,6 +27,7 @@ void kiln_policy_free(struct kiln_policy *p)
         free(p->owners);
         free(p->package_keys);
         kiln_verify_keys_clear(&p->keys);
+        kiln_timestamp_authorities_clear(&p->authorities);
         kiln_keyring_free(p->keyring);
         free(p->uri);
         free(p->isa);
@@ -138,6 +140,29 @@ int kiln_policy_add_key(struct kiln_policy *p, const char *path, struct kiln_err
                        : add_attestation_key(p, &anybody, kiln_buf_str(&text), path, err);
 }
 
+static int add_authority(
+        struct kiln_policy *p, const struct key_table *k, const char *path, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        int r = kiln_file_read(AT_FDCWD, path, KEY_FILE_MAX, &text);
+
+        if (r < 0)
+                return kiln_error_set(
+                        err, KILN_BAD_INPUT, -r, "reading the time-stamp authority", path, "cannot read it");
+        if (p->authorities.n >= AUTHORITIES_MAX)
+                return kiln_error_set(err, KILN_BAD_INPUT, E2BIG, "reading the time-stamp authority", path,
+                        "more than %d of them", AUTHORITIES_MAX);
+        return kiln_timestamp_authority_add(&p->authorities, kiln_buf_str(&text), text.len,
+                k->name ? k->name : kiln_path_base(path), k->from_s, k->until_s, err);
+}
+
+int kiln_policy_add_authority(struct kiln_policy *p, const char *path, struct kiln_error *err)
+{
+        static const struct key_table unnamed = {0};
+
+        return add_authority(p, &unnamed, path, err);
+}
+
 int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kiln_error *err)
 {
         static const char *const names[] = {KILN_KEYS_ATTEST_PUBLIC, KILN_KEYS_OPENPGP_PUBLIC};
@@ -200,42 +225,57 @@ static int read_time(const struct document *d, const struct kiln_toml *table, co
                 d->name, table, err, "'%s' is no moment in the form \"2026-01-31T12:00:00Z\"", text);
 }
 
-static int read_key(struct document *d, const struct kiln_toml *table, bool package, struct kiln_error *err)
+/* What a table [[…]] names by a file. */
+enum file_kind { FILE_KEY, FILE_PACKAGE_KEY, FILE_AUTHORITY };
+
+static int take_file(
+        struct document *d, const struct key_table *k, enum file_kind kind, struct kiln_error *err)
 {
+        _cleanup_free_ char *path =
+                k->file[0] == '/' ? kiln_strdup(k->file) : kiln_path_join(d->dir, k->file);
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        int r;
+
+        if (kind == FILE_AUTHORITY)
+                return add_authority(d->policy, k, path, err);
+        r = read_key_file(path, &text, err);
+        if (r < 0)
+                return r;
+        return kind == FILE_PACKAGE_KEY ? add_package_key(d->policy, k, kiln_buf_str(&text), path, err)
+                                        : add_attestation_key(d->policy, k, kiln_buf_str(&text), path, err);
+}
+
+static int read_key(
+        struct document *d, const struct kiln_toml *table, enum file_kind kind, struct kiln_error *err)
+{
+        /* Each kind has those up to its own last one. */
         static const struct kiln_toml_field fields[] = {
                 {"file", KILN_TOML_T_STRING, true, offsetof(struct key_table, file)},
                 {"valid-from", KILN_TOML_T_STRING, false, offsetof(struct key_table, from)},
                 {"valid-until", KILN_TOML_T_STRING, false, offsetof(struct key_table, until)},
-                /* of attestation keys only */
                 {"name", KILN_TOML_T_STRING, true, offsetof(struct key_table, name)},
                 {"operator", KILN_TOML_T_STRING, true, offsetof(struct key_table, operator_name)},
                 {"builders", KILN_TOML_T_STRV, false, offsetof(struct key_table, builders)},
         };
+        static const size_t n_fields[] = {
+                [FILE_PACKAGE_KEY] = 3, [FILE_AUTHORITY] = 4, [FILE_KEY] = KILN_ARRAY_SIZE(fields)};
         _cleanup_(key_table_clear) struct key_table k = {0};
-        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
-        _cleanup_free_ char *path = NULL;
-        int r = read_table(d, table, fields, package ? 3 : KILN_ARRAY_SIZE(fields), &k, err);
+        int r = read_table(d, table, fields, n_fields[kind], &k, err);
 
         if (r == 0)
                 r = read_time(d, table, k.from, &k.from_s, err);
         if (r == 0)
                 r = read_time(d, table, k.until, &k.until_s, err);
-        if (r < 0)
-                return r;
-        path = k.file[0] == '/' ? kiln_strdup(k.file) : kiln_path_join(d->dir, k.file);
-        r = read_key_file(path, &text, err);
-        if (r < 0)
-                return r;
-        return package ? add_package_key(d->policy, &k, kiln_buf_str(&text), path, err)
-                       : add_attestation_key(d->policy, &k, kiln_buf_str(&text), path, err);
+        return r < 0 ? r : take_file(d, &k, kind, err);
 }
 
-static int read_keys(struct document *d, const struct kiln_toml *list, bool package, struct kiln_error *err)
+static int read_keys(
+        struct document *d, const struct kiln_toml *list, enum file_kind kind, struct kiln_error *err)
 {
         if (list && list->kind != KILN_TOML_ARRAY)
                 return kiln_toml_error(d->name, list, err, "write it as [[%s]]", list->key);
         for (size_t i = 0; list && i < list->n_children; i++) {
-                int r = read_key(d, &list->children[i], package, err);
+                int r = read_key(d, &list->children[i], kind, err);
 
                 if (r < 0)
                         return r;
@@ -287,12 +327,16 @@ static int read_require(struct document *d, const struct kiln_toml *table, struc
                 {"tests", KILN_TOML_T_STRV, false, offsetof(struct kiln_policy, tests)},
                 {"provenance", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, provenance)},
                 {"sbom", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, sbom)},
+                {"time-stamp", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, time_stamp)},
         };
         static const char *const levels[] = {"v1", "v2", "v3", "v4", NULL};
         int r = read_table(d, table, fields, KILN_ARRAY_SIZE(fields), d->policy, err);
 
         if (r == 0 && d->policy->isa && !kiln_strv_contains((char *const *)levels, d->policy->isa))
                 r = kiln_toml_error(d->name, table, err, "isa must be \"v1\", \"v2\", \"v3\" or \"v4\"");
+        if (r == 0 && d->policy->time_stamp && d->policy->authorities.n == 0)
+                r = kiln_toml_error(d->name, table, err,
+                        "time-stamp demands a [[time-stamp-authority]] whose stamps are accepted");
         for (char **s = d->policy->sandbox; r == 0 && s && *s; s++) {
                 struct kiln_digest digest;
 
@@ -327,11 +371,12 @@ int kiln_policy_parse(const char *name, const char *text, size_t len, const char
         struct kiln_policy **ret, struct kiln_error *err)
 {
         struct top {
-                const struct kiln_toml *key, *package_key, *threshold, *require, *allow;
+                const struct kiln_toml *key, *package_key, *authority, *threshold, *require, *allow;
         } t = {0};
         static const struct kiln_toml_field fields[] = {
                 {"key", KILN_TOML_T_NODE, false, offsetof(struct top, key)},
                 {"package-key", KILN_TOML_T_NODE, false, offsetof(struct top, package_key)},
+                {"time-stamp-authority", KILN_TOML_T_NODE, false, offsetof(struct top, authority)},
                 {"threshold", KILN_TOML_T_NODE, false, offsetof(struct top, threshold)},
                 {"require", KILN_TOML_T_NODE, false, offsetof(struct top, require)},
                 {"allow", KILN_TOML_T_NODE, false, offsetof(struct top, allow)},
@@ -349,9 +394,11 @@ int kiln_policy_parse(const char *name, const char *text, size_t len, const char
         p->uri = kiln_strdup(kiln_path_base(name));
         p->sha256 = kiln_digest_of(text, len);
         p->allow = (struct kiln_policy_allow){0};
-        r = read_keys(&d, t.key, false, err);
+        r = read_keys(&d, t.key, FILE_KEY, err);
         if (r == 0)
-                r = read_keys(&d, t.package_key, true, err);
+                r = read_keys(&d, t.package_key, FILE_PACKAGE_KEY, err);
+        if (r == 0)
+                r = read_keys(&d, t.authority, FILE_AUTHORITY, err);
         if (r == 0 && t.threshold)
                 r = read_threshold(&d, t.threshold, err);
         if (r == 0 && t.require)

@@ -4,6 +4,7 @@
  * without one, what an attestation declares openly is accepted. */
 #pragma once
 
+#include "worker/attest/timestamp.h"
 #include "worker/source/rpmfile.h"
 #include "worker/verify/envelope.h"
 
@@ -46,6 +47,7 @@ struct kiln_policy {
         struct kiln_keyring *keyring;
         struct kiln_policy_package_key *package_keys;
         size_t n_package_keys;
+        struct kiln_timestamp_authorities authorities;
         int64_t agree_keys, agree_operators; /* how many must vouch for a package */
         enum kiln_policy_dissent dissent;
         char *isa;             /* "v1" … "v4"; NULL: any */
@@ -53,6 +55,7 @@ struct kiln_policy {
         char **sandbox;        /* digests of sandbox policies; NULL: any */
         char **tests;          /* names of test results that must be there */
         bool provenance, sbom; /* must be there */
+        bool time_stamp;       /* every attestation must have one of an authority */
         struct kiln_policy_allow allow;
 };
 void kiln_policy_free(struct kiln_policy *p);
@@ -81,6 +84,9 @@ int kiln_policy_add_keys(
 
 /* BAD_INPUT (-ENOKEY) when there is no key that attestations could be by. */
 int kiln_policy_check_keys(const struct kiln_policy *p, struct kiln_error *err);
+
+/* Adds a file of certificates whose time stamps are accepted. */
+int kiln_policy_add_authority(struct kiln_policy *p, const char *path, struct kiln_error *err);
 
 /* Whether a moment lies in [from, until). */
 bool kiln_policy_valid_at(int64_t from_s, int64_t until_s, int64_t at_s);
