@@ -279,6 +279,8 @@ int kiln_request_check(const Kiln__V1__BuildRequest *request, struct kiln_messag
                         err, "destination", "it must be an absolute directory or a registry's repository");
         if ((s->mode == KILN__V1__SIGNING__MODE__SERVED) != (s->socket[0] == '/'))
                 return refuse(err, "signing.socket", "an absolute path with SERVED, and only then");
+        if (request->time_stamping && s->mode == KILN__V1__SIGNING__MODE__UNSIGNED)
+                return refuse(err, "time_stamping", "without signatures there is nothing to stamp");
         return build_check(request->build, err);
 }
 

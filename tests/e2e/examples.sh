@@ -10,6 +10,7 @@ export KILN_CACHE
 declare -A skipped=(
         ["kiln toolchain bootstrap"]="takes minutes; contrib/try and contrib/check do it"
         ["kiln sandbox --root ./tree --uid 0 -- rpm -qa"]="needs a tree that has rpm; tests/e2e/sandbox.sh runs in trees of its own"
+        ["kiln verify --bundle stamped/ --tsa http://tsa.example.org/ --tsa-cert tsa.pem results/"]="asks an authority; tests/e2e/timestamp.sh has one of its own"
         ["kiln cache gc --quota 10G"]="would collect what other examples use; see tests/e2e/cache.sh"
 )
 

@@ -244,7 +244,7 @@ tamper "an expired key" 6 'key a, which is valid from the beginning to 2020-01-0
 valid='valid-from = "2200-01-01T00:00:00Z"' policy "$allow"
 tamper "a key that is not valid yet" 6 'key a, which is valid from 2200-01-01' - true
 package_valid='valid-until = "2020-01-01T00:00:00Z"' policy "$allow"
-tamper "an expired key of packages" 6 'which is not valid now' - true
+tamper "an expired key of packages" 6 'key .*, which is valid from the beginning to 2020-01-01.* and not now' - true
 policy "[threshold]
 kys = 2"
 tamper "a policy with a key nobody knows" 3 "unknown key 'kys'" - true

@@ -1,10 +1,12 @@
 #include "worker/attest/tsa.h"
 
 #include "worker/base/clock.h"
+#include "worker/base/file.h"
 #include "worker/base/mem.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -104,6 +106,19 @@ int kiln_tsa_open(const struct kiln_context *c, const char *url, const char *pem
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(t);
+        return 0;
+}
+
+int kiln_tsa_read_certificates(char *const *files, struct kiln_buf *out, struct kiln_error *err)
+{
+        for (char *const *f = files; f && *f; f++) {
+                int r = kiln_file_read(AT_FDCWD, *f, KILN_TIMESTAMP_PEM_MAX, out);
+
+                if (r < 0)
+                        return kiln_error_set(
+                                err, KILN_BAD_INPUT, -r, "reading the certificates", *f, "cannot read them");
+                kiln_buf_putc(out, '\n');
+        }
         return 0;
 }
 

@@ -14,6 +14,9 @@ int kiln_tsa_open(const struct kiln_context *c, const char *url, const char *pem
 void kiln_tsa_free(struct kiln_tsa *t);
 KILN_DEFINE_CLEANUP(struct kiln_tsa *, kiln_tsa_free)
 
+/* Appends files of certificates in PEM to one another. BAD_INPUT: one cannot be read. */
+int kiln_tsa_read_certificates(char *const *files, struct kiln_buf *out, struct kiln_error *err);
+
 /* Has `data` stamped and appends the DER of the TimeStampResp. Asks again after a pause where that can help.
  * Errors: INFRA (it does not answer, or not with a stamp that holds), CANCELLED. */
 int kiln_tsa_stamp(

@@ -27,6 +27,10 @@ static const struct kiln_option options[] = {
                 "sign with the local key pair (default; made on first use) or not at all"},
         {"signer", 0, KILN_OPTION_STRING, offsetof(struct request_options, signer), "SOCKET", NULL, 0,
                 "sign with the `kiln signer` that listens there"},
+        {"tsa", 0, KILN_OPTION_STRING, offsetof(struct request_options, tsa), "URL", NULL, 0,
+                "have each attestation stamped by this time-stamp authority (RFC 3161): Sigstore bundles"},
+        {"tsa-cert", 0, KILN_OPTION_STRINGS, offsetof(struct request_options, tsa_certs), "FILE", NULL, 0,
+                "with --tsa: the certificates that its stamps must lead to"},
         {NULL},
 };
 
@@ -102,6 +106,18 @@ static int check_factors(
         return 0;
 }
 
+static int check_tsa(const struct request_options *o, struct kiln_error *err)
+{
+        if (!o->tsa != !o->tsa_certs)
+                return kiln_error_set(err, KILN_USAGE, 0, "reading", o->tsa ? "--tsa" : "--tsa-cert",
+                        "--tsa and --tsa-cert need one another: a stamp that nobody can check proves "
+                        "nothing");
+        if (o->tsa && o->signing && strcmp(o->signing, "none") == 0)
+                return kiln_error_set(err, KILN_USAGE, 0, "reading", "--tsa",
+                        "without signatures there is nothing to stamp");
+        return 0;
+}
+
 int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
 {
         _cleanup_(request_options_clear) struct request_options o = {0};
@@ -117,6 +133,8 @@ int kiln_cmd_rebuild(struct kiln_context *c, int argc, char **argv)
         r = check_factors(&o, "--unvaried", o.unvaried, &err);
         if (r == 0)
                 r = check_factors(&o, "--also-vary", o.varied, &err);
+        if (r == 0)
+                r = check_tsa(&o, &err);
         if (r == 0)
                 r = request_build(c, &o, argv[0], &request, &err);
         if (r < 0 && err.verdict == KILN_USAGE)

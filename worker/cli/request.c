@@ -1,6 +1,7 @@
 #include "worker/cli/request.h"
 
 #include "toolchains/toolchain.h"
+#include "worker/attest/tsa.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/lock.h"
@@ -30,6 +31,7 @@ void request_options_clear(struct request_options *o)
         kiln_strv_free(o->key);
         kiln_strv_free(o->unvaried);
         kiln_strv_free(o->varied);
+        kiln_strv_free(o->tsa_certs);
 }
 
 static bool is_url(const char *s)
@@ -140,6 +142,23 @@ static int read_macros(const struct request_options *o, Kiln__V1__Build *b, stru
                 m->body = kiln_strdup(body);
                 *KILN_APPEND(b->macros, b->n_macros) = m;
         }
+        return 0;
+}
+
+static int read_time_stamping(
+        const struct request_options *o, Kiln__V1__BuildRequest *q, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf pem = KILN_BUF_INIT;
+        int r;
+
+        if (!o->tsa)
+                return 0;
+        r = kiln_tsa_read_certificates(o->tsa_certs, &pem, err);
+        if (r < 0)
+                return r;
+        q->time_stamping = NEW(Kiln__V1__TimeStamping, kiln__v1__time_stamping__init);
+        q->time_stamping->url = kiln_strdup(o->tsa);
+        q->time_stamping->certificates = kiln_buf_take(&pem);
         return 0;
 }
 
@@ -280,6 +299,8 @@ int request_build(const struct kiln_context *c, const struct request_options *o,
         r = read_source(c, srpm, q->build->source, &release, err);
         if (r == 0)
                 r = read_keys(o, q->build->source, err);
+        if (r == 0)
+                r = read_time_stamping(o, q, err);
         if (r == 0)
                 r = read_overlays(o, q->build, err);
         if (r == 0)

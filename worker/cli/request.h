@@ -7,8 +7,8 @@
 #include "worker/cli/options.h"
 
 struct request_options {
-        const char *toolchain, *isa, *lock, *arch_tag, *dist, *output, *signing, *signer;
-        char **with, **without, **define, **overlay, **key, **unvaried, **varied;
+        const char *toolchain, *isa, *lock, *arch_tag, *dist, *output, *signing, *signer, *tsa;
+        char **with, **without, **define, **overlay, **key, **unvaried, **varied, **tsa_certs;
         uint64_t wall, silence, memory, pids, cpu, disk, log_bytes, cpus;
         bool no_check, known_key, hard, nested, observe, check_reproducible;
 };

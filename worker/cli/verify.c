@@ -157,18 +157,14 @@ static int open_tsa(const struct kiln_context *c, const struct verify_values *o,
         struct kiln_error *err)
 {
         _cleanup_buf_ struct kiln_buf pem = KILN_BUF_INIT;
+        int r;
 
         *ret = NULL;
         if (!o->tsa)
                 return 0;
-        for (char **f = o->tsa_certs; *f; f++) {
-                int r = kiln_file_read(AT_FDCWD, *f, KILN_TIMESTAMP_PEM_MAX, &pem);
-
-                if (r < 0)
-                        return kiln_error_set(
-                                err, KILN_BAD_INPUT, -r, "reading the certificates", *f, "cannot read them");
-                kiln_buf_putc(&pem, '\n');
-        }
+        r = kiln_tsa_read_certificates(o->tsa_certs, &pem, err);
+        if (r < 0)
+                return r;
         return kiln_tsa_open(c, o->tsa, kiln_buf_str(&pem), pem.len, ret, err);
 }
 

@@ -9,6 +9,7 @@
 #include "worker/pipeline/job.h"
 #include "worker/pipeline/publish.h"
 #include "worker/pipeline/report/report.h"
+#include "worker/pipeline/stamp.h"
 #include "worker/pipeline/vary.h"
 
 #include <errno.h>
@@ -179,7 +180,7 @@ static int scan(struct kiln_job *j, struct kiln_scan ***ret, struct kiln_error *
 }
 
 static int attest(struct kiln_job *j, const struct inspection *isa, const struct inputs *inputs,
-        const struct variation *varied, struct publication *p, struct kiln_error *err)
+        const struct variation *varied, struct kiln_tsa *tsa, struct publication *p, struct kiln_error *err)
 {
         static const enum kiln_profile profiles[] = {
                 KILN_PROFILE_INSTALL, KILN_PROFILE_BUILD, KILN_PROFILE_CHECK};
@@ -258,6 +259,8 @@ static int attest(struct kiln_job *j, const struct inspection *isa, const struct
         r = kiln_attest(j->context, signer, &in, p->stage_fd, &result, err);
         if (r == 0)
                 record_attested(j, result, signer);
+        if (r == 0 && tsa)
+                r = stamp_attestations(j, tsa, kiln_signer_public(signer)->attest_pem, in.nvr, p, err);
         free(materials.list);
         scans_free(scans, j->n_built);
         return r;
@@ -383,8 +386,11 @@ static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err
         _cleanup_(inspection_clear) struct inspection isa = {0};
         _cleanup_(inputs_clear) struct inputs inputs = {0};
         _cleanup_(variation_clear) struct variation varied = {0};
-        int r = kiln_job_prepare(j, err);
+        _cleanup_(kiln_tsa_freep) struct kiln_tsa *tsa = NULL;
+        int r = stamp_open(j, &tsa, err);
 
+        if (r == 0)
+                r = kiln_job_prepare(j, err);
         if (r == 0)
                 r = build(j, err);
         if (r == 0) {
@@ -401,7 +407,7 @@ static int run(struct kiln_job *j, struct publication *p, struct kiln_error *err
                         r = observe(j, p, &inputs, err);
         }
         if (r == 0)
-                r = attest(j, &isa, &inputs, &varied, p, err);
+                r = attest(j, &isa, &inputs, &varied, tsa, p, err);
         if (r == 0 && varied.done && !varied.reproduced) {
                 kiln_error_set(err, KILN_NOT_REPRODUCED, 0, "building a second time", j->srpm->nvr, "%s",
                         varied.culprit);

@@ -149,7 +149,7 @@ static const struct kind {
         const char *kind, *text;
 } kinds[] = {
         {"RPM", "package"}, {"SRPM", "source package"}, {"SPDX", "SBOM, SPDX"},
-        {"CYCLONEDX", "SBOM, CycloneDX"}, {"ATTESTATIONS", "attestations"}, {"LOCK", "lock"},
+        {"CYCLONEDX", "SBOM, CycloneDX"}, {"ATTESTATIONS", "attestations"}, {"BUNDLE", "attestation with a time stamp"}, {"LOCK", "lock"},
         {"BUILD_LOG", "log of the build"}, {"ROOT_LOG", "log of the build root"}, {"REPORT", "report"},
         {NULL, "other"}, /* any other kind */
 };

@@ -33,6 +33,7 @@ static const struct {
         {".spdx.json", KIND_SPDX, false},
         {".cdx.json", KIND_CDX, false},
         {".intoto.jsonl", KIND_ENVELOPES, false},
+        {".sigstore.json", KIND_RUN, false}, /* envelopes again, with time stamps */
         {"lock.json", KIND_LOCK, true},
         {"build.log.zst", KIND_RUN, true},
         {"root.log.zst", KIND_RUN, true},
