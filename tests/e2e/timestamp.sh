@@ -10,19 +10,19 @@ kinds="cyclonedx provenance spdx test-isa"
 
 # ---- authorities: a root each, and below it a certificate for time stamping
 authority() { # NAME
-        local at=$work/$1
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$at.root.key" -out "$at.root.pem" -subj "/CN=Root of $1" -days 3 2>/dev/null
-        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$at.key" -out "$at.csr" -subj "/CN=$1" 2>/dev/null
-        openssl x509 -req -in "$at.csr" -CA "$at.root.pem" -CAkey "$at.root.key" -set_serial 2 -days 2 -out "$at.pem" \
+        local base=$work/$1
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$base.root.key" -out "$base.root.pem" -subj "/CN=Root of $1" -days 3 2>/dev/null
+        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$base.key" -out "$base.csr" -subj "/CN=$1" 2>/dev/null
+        openssl x509 -req -in "$base.csr" -CA "$base.root.pem" -CAkey "$base.root.key" -set_serial 2 -days 2 -out "$base.pem" \
                 -extfile <(echo extendedKeyUsage=critical,timeStamping) 2>/dev/null
-        echo 01 >"$at.serial"
-        cat >"$at.cnf" <<END
+        echo 01 >"$base.serial"
+        cat >"$base.cnf" <<END
 [tsa]
 default_tsa = it
 [it]
-serial = $at.serial
-signer_cert = $at.pem
-signer_key = $at.key
+serial = $base.serial
+signer_cert = $base.pem
+signer_key = $base.key
 signer_digest = sha256
 default_policy = 1.2.3.4.1
 digests = sha256

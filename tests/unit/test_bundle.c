@@ -59,6 +59,78 @@ static void test_refused(void **state)
         }
 }
 
+#define STAMPED(signature, stamps)                                                                           \
+        "{\"verificationMaterial\":{\"timestampVerificationData\":{\"rfc3161Timestamps\":" stamps            \
+        "}},\"dsseEnvelope\":{\"signatures\":[{\"sig\":\"" signature "\"}]}}"
+#define SIGNATURE "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+
+static void test_stamps(void **state)
+{
+        _cleanup_json_ json_t *envelope = json_pack("{s:[{s:s}]}", "signatures", "sig", SIGNATURE),
+                              *bundle = NULL;
+        _cleanup_(kiln_bundle_stamps_clear) struct kiln_bundle_stamps s = {0};
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+
+        bundle = kiln_bundle_write(envelope, "k");
+        kiln_json_canonical(bundle, &text);
+        assert_int_equal(kiln_bundle_stamps_parse(text.data, text.len, "it", &s, NULL), 0);
+        assert_int_equal(s.n, 0);
+        kiln_bundle_add_stamp(bundle, "first", 5);
+        kiln_bundle_add_stamp(bundle, "second", 6);
+        kiln_buf_reset(&text);
+        kiln_json_canonical(bundle, &text);
+        assert_int_equal(kiln_bundle_stamps_parse(text.data, text.len, "it", &s, NULL), 0);
+        assert_int_equal(s.n, 2);
+        assert_int_equal(s.signature.len, KILN_DSSE_SIGNATURE_BYTES);
+        assert_string_equal(kiln_buf_str(&s.stamps[0]), "first");
+        assert_string_equal(kiln_buf_str(&s.stamps[1]), "second");
+}
+
+static void test_bad_stamps(void **state)
+{
+        static const char *const refused[] = {
+                STAMPED(SIGNATURE, "{}"),
+                STAMPED(SIGNATURE, "\"x\""),
+                STAMPED(SIGNATURE, "[1]"),
+                STAMPED(SIGNATURE, "[{\"signedTimestamp\":1}]"),
+                STAMPED(SIGNATURE, "[{\"signedTimestamp\":\"AAA\"}]"),
+                STAMPED(SIGNATURE, "[{\"signedTimestamp\":\"AAAA\"},{}]"),
+        };
+        static const char *const none[] = {"{", "[]", "{\"verificationMaterial\":[]}",
+                STAMPED("AAAA", "[{\"signedTimestamp\":\"AAAA\"}]"), STAMPED(SIGNATURE, "[]")};
+        struct kiln_bundle_stamps s;
+        _cleanup_buf_ struct kiln_buf many = KILN_BUF_INIT, long_one = KILN_BUF_INIT;
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(refused); i++) {
+                _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+
+                assert_true(kiln_bundle_stamps_parse(refused[i], strlen(refused[i]), "it", &s, &err) < 0);
+                assert_int_equal(err.verdict, KILN_BAD_INPUT);
+                assert_int_equal(s.n, 0);
+        }
+        /* That something else is wrong is kiln_bundle_parse()'s to say. */
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(none); i++) {
+                assert_int_equal(kiln_bundle_stamps_parse(none[i], strlen(none[i]), "it", &s, NULL), 0);
+                assert_int_equal(s.n, 0);
+                kiln_bundle_stamps_clear(&s);
+        }
+        kiln_buf_puts(
+                &many, "{\"verificationMaterial\":{\"timestampVerificationData\":{\"rfc3161Timestamps\":[");
+        kiln_buf_append(&long_one, many.data, many.len);
+        for (size_t i = 0; i <= KILN_BUNDLE_STAMPS_MAX; i++)
+                kiln_buf_printf(&many, "%s{\"signedTimestamp\":\"AAAA\"}", i ? "," : "");
+        kiln_buf_puts(&long_one, "{\"signedTimestamp\":\"");
+        for (size_t i = 0; i <= KILN_TIMESTAMP_MAX / 3 + 1; i++)
+                kiln_buf_puts(&long_one, "AAAA");
+        kiln_buf_puts(&long_one, "\"}");
+        for (size_t i = 0; i < 2; i++) {
+                struct kiln_buf *b = i ? &many : &long_one;
+
+                kiln_buf_puts(b, "]}},\"dsseEnvelope\":{\"signatures\":[{\"sig\":\"" SIGNATURE "\"}]}}");
+                assert_true(kiln_bundle_stamps_parse(b->data, b->len, "it", &s, NULL) < 0);
+        }
+}
+
 static void test_names(void **state)
 {
         assert_true(kiln_bundle_is_suffix(".provenance.sigstore.json"));
@@ -75,6 +147,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_round_trip),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_stamps),
+                cmocka_unit_test(test_bad_stamps),
                 cmocka_unit_test(test_names),
         };
 

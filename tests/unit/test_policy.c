@@ -1,5 +1,6 @@
 /* Policy files: what is said is what is demanded, and nothing unknown is said. */
 #include "tests/unit/envelopehelp.h"
+#include "tests/unit/tsahelp.h"
 #include "worker/base/file.h"
 #include "worker/verify/policy.h"
 
@@ -72,9 +73,36 @@ static void test_all(void **state)
         assert_false(p->allow.unsigned_packages);
 }
 
+static void test_authorities(void **state)
+{
+        static const char text[] = "[[time-stamp-authority]]\nname = \"t\"\nfile = \"tsa.pem\"\n"
+                                   "valid-from = \"2026-01-01T00:00:00Z\"\n[require]\ntime-stamp = true\n";
+        const struct tsa_order order = {.name = "Root", .from_s = 0, .until_s = TSA_DAY_S};
+        struct tsa_certificate root = tsa_certificate(&order);
+        struct fixture *f = *state;
+        _cleanup_(kiln_policy_freep) struct kiln_policy *p = NULL;
+        _cleanup_buf_ struct kiln_buf pem = KILN_BUF_INIT;
+        _cleanup_free_ char *path = kiln_path_join(f->dir, "tsa.pem");
+
+        tsa_pem(root.cert, &pem);
+        assert_int_equal(kiln_file_write(AT_FDCWD, path, pem.data, pem.len, 0644), 0);
+        assert_int_equal(kiln_policy_parse("p", text, strlen(text), f->dir, &p, NULL), 0);
+        assert_true(p->time_stamp);
+        assert_int_equal(p->authorities.n, 1);
+        assert_string_equal(p->authorities.list[0].name, "t");
+        assert_int_equal(p->authorities.list[0].from_s, 1767225600);
+        assert_int_equal(p->authorities.list[0].until_s, 0);
+        tsa_certificate_clear(&root);
+}
+
 static void test_refused(void **state)
 {
         static const char *const cases[] = {
+                "[require]\ntime-stamp = true",
+                "[[time-stamp-authority]]\nfile = \"0.pub\"",
+                "[[time-stamp-authority]]\nname = \"t\"\nfile = \"0.pub\"",
+                "[[time-stamp-authority]]\nname = \"t\"\nfile = \"missing.pem\"",
+                "[[time-stamp-authority]]\nname = \"t\"\nfile = \"0.pub\"\noperator = \"o\"",
                 "x = 1",
                 "key = 1",
                 "key = [1]",
@@ -115,6 +143,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_all, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_authorities, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         };
 
