@@ -8,31 +8,7 @@ export KILN_CACHE KILN_KEYS=$work/keys
 jsonl=pot-1-1.intoto.jsonl
 kinds="cyclonedx provenance spdx test-isa"
 
-# ---- authorities: a root each, and below it a certificate for time stamping
-authority() { # NAME
-        local base=$work/$1
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$base.root.key" -out "$base.root.pem" -subj "/CN=Root of $1" -days 3 2>/dev/null
-        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$base.key" -out "$base.csr" -subj "/CN=$1" 2>/dev/null
-        openssl x509 -req -in "$base.csr" -CA "$base.root.pem" -CAkey "$base.root.key" -set_serial 2 -days 2 -out "$base.pem" \
-                -extfile <(echo extendedKeyUsage=critical,timeStamping) 2>/dev/null
-        echo 01 >"$base.serial"
-        cat >"$base.cnf" <<END
-[tsa]
-default_tsa = it
-[it]
-serial = $base.serial
-signer_cert = $base.pem
-signer_key = $base.key
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256
-accuracy = secs:1
-ess_cert_id_alg = sha256
-END
-}
-authority good
-authority stranger
-coproc server { exec python3 "$here/tsa.py" "$work"; }
+coproc server { exec python3 "$here/tsa.py" "$work" good stranger; }
 server_pid=$!
 read -r port <&"${server[0]}" || exit 1
 trap 'kill "$server_pid"; finish' EXIT

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """A time-stamp authority on loopback (RFC 3161 over HTTP) that can fail in every way timestamp.sh needs.
 
-Usage: tsa.py DIRECTORY, with NAME.cnf for `openssl ts -reply`. Writes its port to stdout. The path says how it answers:
-  /NAME         as the authority of that configuration
+Usage: tsa.py DIRECTORY NAME... ; makes authorities of these names there: NAME.root.pem, and below it NAME.pem with a key
+and NAME.cnf for `openssl ts -reply`. Then writes its port to stdout and serves. The path says how it answers:
+  /NAME         as that authority
   /NAME/busy    with 503 for the first two requests, then so
   /NAME/other   about another hash than it was asked for
   /NAME/again   with the answer to the request before
@@ -17,15 +18,49 @@ import tempfile
 
 directory = sys.argv[1]
 seen = {}
+EXTENSIONS = "extendedKeyUsage=critical,timeStamping\n"
+CONFIGURATION = """[tsa]
+default_tsa = it
+[it]
+serial = {0}.serial
+signer_cert = {0}.pem
+signer_key = {0}.key
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+accuracy = secs:1
+ess_cert_id_alg = sha256
+"""
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def make(name):
+    base = os.path.join(directory, name)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", base + ".root.key", "-out", base + ".root.pem", "-subj", "/CN=Root of " + name,
+            "-days", "3")
+    openssl("req", "-new", *key, "-keyout", base + ".key", "-out", base + ".csr", "-subj", "/CN=" + name)
+    write(base + ".ext", EXTENSIONS)
+    openssl("x509", "-req", "-in", base + ".csr", "-CA", base + ".root.pem", "-CAkey", base + ".root.key", "-set_serial", "2",
+            "-days", "2", "-extfile", base + ".ext", "-out", base + ".pem")
+    write(base + ".serial", "01\n")
+    write(base + ".cnf", CONFIGURATION.format(base))
 
 
 def stamp(name, query):
     with tempfile.TemporaryDirectory() as d:
         with open(os.path.join(d, "q"), "wb") as f:
             f.write(query)
-        subprocess.run(["openssl", "ts", "-reply", "-config", os.path.join(directory, name + ".cnf"),
-                        "-queryfile", os.path.join(d, "q"), "-out", os.path.join(d, "r")],
-                       check=True, stderr=subprocess.DEVNULL)
+        openssl("ts", "-reply", "-config", os.path.join(directory, name + ".cnf"), "-queryfile", os.path.join(d, "q"),
+                "-out", os.path.join(d, "r"))
         with open(os.path.join(d, "r"), "rb") as f:
             return f.read()
 
@@ -62,6 +97,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, stamp(name, query))
 
 
+for each in sys.argv[2:]:
+    make(each)
 server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()

@@ -1,8 +1,9 @@
 // What @sigstore/verify says of Sigstore bundles that a key signed.
 //
-// Usage: node bundles.mjs KEY.pem BUNDLE... ; $KILN_JUDGES has node_modules (see attestations). Prints "accepted" or
-// "refused" and the file's name, a line a bundle.
-import {createPublicKey} from "node:crypto";
+// Usage: node bundles.mjs KEY.pem [--tsa CHAIN.pem UNTIL] BUNDLE... ; $KILN_JUDGES has node_modules (see attestations).
+// With --tsa a bundle needs a time stamp by the first certificate of CHAIN, and the key is valid until UNTIL (RFC 3339).
+// Prints "accepted" or "refused" and the file's name, a line a bundle.
+import {createPublicKey, X509Certificate} from "node:crypto";
 import fs from "node:fs";
 import {createRequire} from "node:module";
 import path from "node:path";
@@ -10,11 +11,18 @@ import path from "node:path";
 const require = createRequire(path.join(process.env.KILN_JUDGES, "package.json"));
 const {bundleFromJSON} = require("@sigstore/bundle");
 const {Verifier, toSignedEntity, toTrustMaterial} = require("@sigstore/verify");
-const [pem, ...files] = process.argv.slice(2);
+let [pem, ...files] = process.argv.slice(2);
+let chain, until;
+if (files[0] === "--tsa") [, chain, until, ...files] = files;
 const key = createPublicKey(fs.readFileSync(pem));
 const roots = {certificateAuthorities: [], timestampAuthorities: [], tlogs: [], ctlogs: []};
-const verifier = new Verifier(toTrustMaterial(roots, () => ({publicKey: key, validFor: () => true})),
-    {ctlogThreshold: 0, tlogThreshold: 0, timestampThreshold: 0});
+if (chain) {
+    const pems = fs.readFileSync(chain, "utf8").match(/-----BEGIN[^]*?-----END CERTIFICATE-----/g);
+    roots.timestampAuthorities.push({certChain: {certificates: pems.map(p => ({rawBytes: new X509Certificate(p).raw}))}});
+}
+const validFor = time => !until || time < new Date(until);
+const verifier = new Verifier(toTrustMaterial(roots, () => ({publicKey: key, validFor})),
+    {ctlogThreshold: 0, tlogThreshold: 0, timestampThreshold: chain ? 1 : 0});
 
 for (const file of files) {
     let word = "accepted";
