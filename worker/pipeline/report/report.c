@@ -149,9 +149,9 @@ static const struct kind {
         const char *kind, *text;
 } kinds[] = {
         {"RPM", "package"}, {"SRPM", "source package"}, {"SPDX", "SBOM, SPDX"},
-        {"CYCLONEDX", "SBOM, CycloneDX"}, {"ATTESTATIONS", "attestations"}, {"BUNDLE", "attestation with a time stamp"}, {"LOCK", "lock"},
-        {"BUILD_LOG", "log of the build"}, {"ROOT_LOG", "log of the build root"}, {"REPORT", "report"},
-        {NULL, "other"}, /* any other kind */
+        {"CYCLONEDX", "SBOM, CycloneDX"}, {"ATTESTATIONS", "attestations"},
+        {"BUNDLE", "attestation with a time stamp"}, {"LOCK", "lock"}, {"BUILD_LOG", "log of the build"},
+        {"ROOT_LOG", "log of the build root"}, {"REPORT", "report"}, {NULL, "other"}, /* any other kind */
 };
 
 static bool kind_matches(const struct kind *k, const char *kind)
