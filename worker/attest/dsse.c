@@ -1,5 +1,6 @@
 #include "worker/attest/dsse.h"
 
+#include "worker/base/base64.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
@@ -20,26 +21,15 @@ void kiln_dsse_pae(const char *type, const void *payload, size_t len, struct kil
         kiln_buf_append(out, payload, len);
 }
 
-static void put_base64(struct kiln_buf *b, const unsigned char *p, size_t len)
-{
-        unsigned char quantum[4 * 256 + 1];
-
-        for (size_t i = 0; i < len; i += 3 * 256) {
-                int n = EVP_EncodeBlock(quantum, p + i, (int)(len - i < 3 * 256 ? len - i : 3 * 256));
-
-                kiln_buf_append(b, quantum, (size_t)n);
-        }
-}
-
 void kiln_dsse_write(const char *type, const void *payload, size_t len, const char *keyid,
         const unsigned char signature[64], struct kiln_buf *out)
 {
         /* Base64 needs no escapes and keyid is hex, so the canonical form can be written as it stands. */
         kiln_buf_puts(out, "{\"payload\":\"");
-        put_base64(out, payload, len);
+        kiln_base64_encode(payload, len, out);
         kiln_buf_printf(
                 out, "\",\"payloadType\":\"%s\",\"signatures\":[{\"keyid\":\"%s\",\"sig\":\"", type, keyid);
-        put_base64(out, signature, 64);
+        kiln_base64_encode(signature, 64, out);
         kiln_buf_puts(out, "\"}]}\n");
 }
 
