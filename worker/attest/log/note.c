@@ -323,6 +323,17 @@ void kiln_checkpoint_body(
         kiln_buf_putc(out, '\n');
 }
 
+bool kiln_checkpoint_is_body(const char *body, size_t len, const char *origin)
+{
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint c = {0};
+        _cleanup_buf_ struct kiln_buf again = KILN_BUF_INIT;
+
+        if (len > KILN_NOTE_MAX || !is_text(body, len) || read_body(body, len, &c) < 0)
+                return false;
+        kiln_checkpoint_body(origin, c.size, &c.root, &again);
+        return again.len == len && memcmp(again.data, body, len) == 0;
+}
+
 void kiln_checkpoint_sign(const struct kiln_log_key *key, const char *body, const unsigned char signature[64],
         struct kiln_buf *out)
 {

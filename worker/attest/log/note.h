@@ -58,6 +58,9 @@ int kiln_checkpoint_check(const struct kiln_checkpoint *c, const struct kiln_log
 /* What such a result means, as half a sentence: "was not signed by …"; static. */
 const char *kiln_checkpoint_why(int result);
 
+/* Whether a text is the body of a checkpoint of this log, with no extension: what its key may sign. */
+bool kiln_checkpoint_is_body(const char *body, size_t len, const char *origin);
+
 /* The text that is signed, and a note of it with the key's signature. */
 void kiln_checkpoint_body(
         const char *origin, uint64_t size, const struct kiln_digest *root, struct kiln_buf *out);
