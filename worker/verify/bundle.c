@@ -17,6 +17,8 @@ static const struct {
         {KILN_PREDICATE_CYCLONEDX, "cyclonedx"},
         {KILN_PREDICATE_VSA, "summary"},
 };
+#define LOG_ENTRIES_MAX 16
+#define BODY "canonicalizedBody"
 #define TEST_PREFIX "test-"
 #define ENVELOPES_SUFFIX ".intoto.jsonl"
 
@@ -54,10 +56,14 @@ char *kiln_bundle_kind(const struct kiln_envelope *e)
         return kiln_asprintf(TEST_PREFIX "%s", test);
 }
 
-json_t *kiln_bundle_write(const json_t *envelope, const char *keyid)
+json_t *kiln_bundle_write(const json_t *envelope, const char *keyid, const json_t *log_entry)
 {
-        return json_pack("{s:s, s:{s:{s:s}}, s:O}", "mediaType", MEDIA_TYPE, "verificationMaterial",
-                "publicKey", "hint", keyid, "dsseEnvelope", envelope);
+        json_t *material = json_pack("{s:{s:s}}", "publicKey", "hint", keyid);
+
+        if (log_entry)
+                json_object_set_new(material, "tlogEntries", json_pack("[O]", log_entry));
+        return json_pack("{s:s, s:o, s:O}", "mediaType", MEDIA_TYPE, "verificationMaterial", material,
+                "dsseEnvelope", envelope);
 }
 
 static int write_one(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
@@ -76,7 +82,7 @@ static int write_one(const struct kiln_envelopes *lines, const struct kiln_envel
         r = kiln_json_parse(text, len, stem, &envelope, err);
         if (r < 0)
                 return r;
-        bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid);
+        bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid, NULL);
         kiln_json_canonical(bundle, &out);
         kiln_buf_putc(&out, '\n');
         name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);
@@ -112,9 +118,34 @@ static int bad(struct kiln_error *err, const char *name, const char *what)
         return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the bundle", name, "%s", what);
 }
 
+/* Which log they are of, and whether they hold, is the judge's business. */
+static int read_log_entries(const struct kiln_dsse_text *text, const json_t *material,
+        struct kiln_envelope *e, const char *name, struct kiln_error *err)
+{
+        json_t *entries = json_object_get(material, "tlogEntries"), *one;
+        size_t i;
+
+        if (!entries || json_is_null(entries) || (json_is_array(entries) && json_array_size(entries) == 0))
+                return 0;
+        if (!json_is_array(entries) || json_array_size(entries) > LOG_ENTRIES_MAX)
+                return bad(err, name, "its log entries are no list of a sane length");
+        /* What was cut out of the text can be a body, where that is longer than the payload. */
+        json_array_foreach(entries, i, one)
+        {
+                size_t len;
+                const char *body = kiln_dsse_string(text, one, BODY, &len);
+
+                if (body && text->cut == body)
+                        json_object_set_new(one, BODY, json_stringn(body, len));
+        }
+        e->log_entries = json_incref(entries);
+        return 0;
+}
+
 int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
         struct kiln_envelope **ret, struct kiln_error *err)
 {
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
         _cleanup_dsse_text_ struct kiln_dsse_text parsed = {0};
         const json_t *bundle, *material, *envelope;
         const char *type;
@@ -133,7 +164,13 @@ int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_key
         if (!json_is_object(json_object_get(material, "publicKey")) ||
                 json_object_get(material, "certificate") || json_object_get(material, "x509CertificateChain"))
                 return bad(err, name, "it was signed with a certificate; only keys are accepted");
-        return kiln_envelope_open_json(&parsed, envelope, keys, name, ret, err);
+        r = kiln_envelope_open_json(&parsed, envelope, keys, name, &e, err);
+        if (r == 0)
+                r = read_log_entries(&parsed, material, e, name, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(e);
+        return 0;
 }
 
 int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys *keys,

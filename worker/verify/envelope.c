@@ -1,5 +1,7 @@
 #include "worker/verify/envelope.h"
 
+#include "worker/attest/log/entry.h"
+#include "worker/base/base64.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 
@@ -53,6 +55,8 @@ void kiln_envelope_free(struct kiln_envelope *e)
         free(e->subjects);
         if (e->statement)
                 json_decref(e->statement);
+        if (e->log_entries)
+                json_decref(e->log_entries);
         free(e);
 }
 
@@ -148,6 +152,25 @@ int kiln_envelope_read_payload(
         return 0;
 }
 
+/* Of an envelope whose signature was checked: it is one of Ed25519. */
+static void take_signature(struct kiln_envelope *e, const struct kiln_dsse_text *text, const json_t *envelope)
+{
+        size_t len;
+        const char *sig = kiln_dsse_string(
+                text, json_array_get(json_object_get(envelope, "signatures"), 0), "sig", &len);
+        _cleanup_buf_ struct kiln_buf bytes = KILN_BUF_INIT;
+
+        kiln_base64_decode(sig, len, &bytes);
+        if (bytes.len == sizeof(e->signature))
+                memcpy(e->signature, bytes.data, sizeof(e->signature));
+}
+
+void kiln_envelope_log_entry(
+        const struct kiln_envelope *e, const struct kiln_verify_keys *keys, struct kiln_buf *out)
+{
+        kiln_log_entry_write(&e->payload_sha256, e->signature, keys->keys[e->key].key, out);
+}
+
 static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
         const struct kiln_verify_keys *keys, const char *name, struct kiln_envelope **ret,
         struct kiln_error *err)
@@ -164,6 +187,8 @@ static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
                 r = kiln_envelope_read_payload(kiln_buf_str(&payload), payload.len, name, ret, err);
         if (r == 0)
                 (*ret)->key = key;
+        if (r == 0)
+                take_signature(*ret, text, envelope);
         return r;
 }
 

@@ -16,6 +16,7 @@ enum judge_check {
         CHECK_SBOM,         /* files, purls, build root */
         CHECK_LOCK,         /* lock.json */
         CHECK_TESTS,        /* test results */
+        CHECK_LOG,          /* transparency logs */
         CHECK_POLICY,       /* what the policy demands or does not allow */
         CHECK_VOTES,        /* k of n, dissent */
         N_CHECKS,
@@ -64,9 +65,18 @@ struct judge_test {
 };
 
 struct judge_seen { /* an envelope that was read */
-        char *kind;
+        char *kind, *where;
         size_t key;
         struct kiln_digest payload_sha256;
+        bool logged;     /* an accepted log holds it */
+        char *elsewhere; /* a log that holds it, by what it says, and is not accepted; NULL: none */
+};
+
+struct judge_head { /* a tree that a log has signed */
+        const char *log;
+        uint64_t size;
+        struct kiln_digest root;
+        char *where;
 };
 
 struct judge {
@@ -85,6 +95,8 @@ struct judge {
         size_t n_tests;
         struct judge_seen *seen;
         size_t n_seen;
+        struct judge_head *heads;
+        size_t n_heads;
         json_t *findings, *attestations;
         bool incomplete; /* something was not judged for want of this host */
         bool made[N_CHECKS];
@@ -104,6 +116,12 @@ void judge_read_attestations(struct judge *j);
 
 /* The provenance by this key; NULL: none. */
 const struct judge_claims *judge_claims_by(const struct judge *j, size_t key);
+
+/* judge-log.c: the log entries that came with an envelope; seen: what is known of it. Then, over everything
+ * that was read, what is in no log. */
+void judge_log_entries(
+        struct judge *j, const struct kiln_envelope *e, struct judge_seen *seen, const char *where);
+void judge_logged(struct judge *j);
 
 /* judge-policy.c: policy and votes, over what was read. */
 void judge_policy(struct judge *j);
