@@ -351,6 +351,8 @@ int kiln_keys_open(const char *dir, const char *user_id, const char *log_origin,
                         k->public.created = true;
                 }
         }
+        kiln_closep(&lock_fd); /* open_log() takes it anew */
+        lock_fd = -1;
         if (r == 0)
                 r = open_log(dir_fd, log_origin, k, err);
         if (r < 0)
