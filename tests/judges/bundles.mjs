@@ -1,8 +1,8 @@
 // What @sigstore/verify says of Sigstore bundles that a key signed.
 //
 // Usage: node bundles.mjs KEY.pem BUNDLE... ; $KILN_JUDGES has node_modules (see attestations). Prints "accepted" or
-// "refused" and the file's name, a line a bundle.
-import {createPublicKey} from "node:crypto";
+// "refused" and the file's name, a line a bundle. With a verifier key in $KILN_LOG each must be in the log of that key.
+import {createHash, createPublicKey} from "node:crypto";
 import fs from "node:fs";
 import {createRequire} from "node:module";
 import path from "node:path";
@@ -12,9 +12,20 @@ const {bundleFromJSON} = require("@sigstore/bundle");
 const {Verifier, toSignedEntity, toTrustMaterial} = require("@sigstore/verify");
 const [pem, ...files] = process.argv.slice(2);
 const key = createPublicKey(fs.readFileSync(pem));
-const roots = {certificateAuthorities: [], timestampAuthorities: [], tlogs: [], ctlogs: []};
+// What a trusted root says of a log with the checkpoints of Rekor v2.
+function log(vkey) {
+    const [, name, data] = /^([^+]+)\+[0-9a-f]{8}\+(.+)$/.exec(vkey.trim());
+    const typed = Buffer.from(data, "base64");
+    const id = createHash("sha256").update(name + "\n").update(typed).digest();
+    const der = Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), typed.subarray(1)]);
+    return {baseUrl: "https://" + name, hashAlgorithm: 1, publicKey: {rawBytes: der, keyDetails: 7}, logId: {keyId: id},
+        checkpointKeyId: {keyId: id}};
+}
+
+const tlogs = process.env.KILN_LOG ? [log(process.env.KILN_LOG)] : [];
+const roots = {certificateAuthorities: [], timestampAuthorities: [], tlogs, ctlogs: []};
 const verifier = new Verifier(toTrustMaterial(roots, () => ({publicKey: key, validFor: () => true})),
-    {ctlogThreshold: 0, tlogThreshold: 0, timestampThreshold: 0});
+    {ctlogThreshold: 0, tlogThreshold: tlogs.length, timestampThreshold: 0});
 
 for (const file of files) {
     let word = "accepted";
