@@ -7,7 +7,7 @@ Usage: log.py envelopes KEY NAME FIRST N       N attestations, tests NAME<FIRST>
        log.py checkpoint LOG.KEY ORIGIN BODY-OF [SIZE]   a checkpoint like that of a file, signed by this key
        log.py vkey KEY NAME                    the verifier key of a private key
        log.py change BUNDLE OUT HOW [ARGUMENT]...        a changed bundle; see `changes`
-       log.py store DIRECTORY HOW              an HTTP server that takes PUT: webdav, no-etag, no-conditions
+       log.py store DIRECTORY HOW              an HTTP server that takes PUT: webdav, no-etag, no-conditions, apache
        log.py rekor LOG.KEY ORIGIN             a stand-in for Rekor v2; /HOW/api/v2/log/entries, see `answers`
 Servers print their port.
 """
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 
 def b64(data):
@@ -337,6 +338,8 @@ def store(directory, how):
                     return self.answer(404)
                 with open(self.file(), "rb") as f:
                     data = f.read()
+            if how == "apache" and time.time() - os.stat(self.file()).st_mtime < 1:
+                tag = "W/" + tag
             return self.answer(200, data, **({} if how == "no-etag" else {"ETag": tag}))
 
         def do_MKCOL(self):

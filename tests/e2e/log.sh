@@ -270,6 +270,12 @@ for how in no-etag no-conditions; do
         esac
 done
 
+mkdir web-apache
+server store web-apache apache
+says "a server whose ETags are weak at first" 0 "^$origin" "$kiln" log init "http://127.0.0.1:$port" --origin $origin
+forget
+says "  is waited for" 0 '^0 ' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl
+
 # ---- Rekor v2
 openssl genpkey -algorithm ed25519 -out rekor.key 2>/dev/null
 "$py" vkey rekor.key rekor.example/2026 >rekor.vkey

@@ -167,10 +167,9 @@ static bool ask(struct exchange *x, const char *url, struct curl_slist *headers,
         return false;
 }
 
-/* Waits, or until somebody cancels. */
-static void pause_ms(const struct kiln_context *c, int ms)
+void kiln_http_pause(const struct kiln_http *h, int ms)
 {
-        struct pollfd p = {.fd = c->cancel_fd, .events = POLLIN};
+        struct pollfd p = {.fd = h->context->cancel_fd, .events = POLLIN};
 
         poll(&p, 1, ms);
 }
@@ -192,7 +191,7 @@ int kiln_http_do(struct kiln_http *h, const struct kiln_http_request *q, struct 
                 r = -EIO;
                 if (tries == TRIES || x.too_large)
                         break;
-                pause_ms(h->context, PAUSE_MS << (tries - 1));
+                kiln_http_pause(h, PAUSE_MS << (tries - 1));
         }
         curl_slist_free_all(headers);
         if (r < 0) {

@@ -30,6 +30,9 @@ struct kiln_http_answer {
 };
 void kiln_http_answer_clear(struct kiln_http_answer *a);
 
+/* Waits, or until somebody cancels. */
+void kiln_http_pause(const struct kiln_http *h, int ms);
+
 /* Any status but 5xx and 429 is an answer; those are asked for again, some times. Errors: INFRA (no answer),
  * CANCELLED, BAD_INPUT (the answer is too large). */
 int kiln_http_do(struct kiln_http *h, const struct kiln_http_request *q, struct kiln_http_answer *ret,

@@ -14,6 +14,8 @@
 #define DOING "using the log at"
 #define LOCK_NAME ".lock"
 #define TIMEOUT_S 120
+#define WEAK_TRIES 3
+#define WEAK_MS 1100
 #define SWAPPED_MAX ((size_t)64 << 20) /* bytes; above what either of the two files can have */
 
 struct kiln_log_store {
@@ -161,13 +163,32 @@ static int unexpected(const struct kiln_log_store *s, const char *path, const ch
         return r;
 }
 
+/* A weak tag promises nothing about the bytes. Apache gives one for what was written within the last second:
+ * then a strong one is only a matter of waiting. */
+static int strong_get(struct kiln_log_store *s, const struct kiln_http_request *q, bool strong,
+        struct kiln_http_answer *ret, struct kiln_error *err)
+{
+        for (int tries = 0;; tries++) {
+                int r = kiln_http_do(s->http, q, ret, err);
+
+                if (r < 0 || !strong || ret->status != 200 || !ret->etag || ret->etag[0] == '"' ||
+                        tries == WEAK_TRIES)
+                        return r;
+                kiln_http_answer_clear(ret);
+                kiln_http_pause(s->http, WEAK_MS);
+        }
+}
+
 static int http_get(struct kiln_log_store *s, const char *path, size_t max, struct kiln_buf *out,
         char **ret_tag, struct kiln_error *err)
 {
         _cleanup_(kiln_http_answer_clear) struct kiln_http_answer a = {0};
-        const struct kiln_http_request q = {
-                .method = "GET", .path = path, .answer_max = max, .timeout_s = TIMEOUT_S};
-        int r = kiln_http_do(s->http, &q, &a, err);
+        const struct kiln_http_request q = {.method = "GET",
+                .path = path,
+                .headers = {"Cache-Control: no-cache"},
+                .answer_max = max,
+                .timeout_s = TIMEOUT_S};
+        int r = strong_get(s, &q, ret_tag != NULL, &a, err);
 
         if (r < 0)
                 return r;
@@ -175,7 +196,6 @@ static int http_get(struct kiln_log_store *s, const char *path, size_t max, stru
                 return KILN_LOG_ABSENT;
         if (a.status != 200)
                 return unexpected(s, path, "GET", &a, err);
-        /* A weak tag promises nothing about the bytes. */
         if (ret_tag && (!a.etag || a.etag[0] != '"')) {
                 failed(s, path, 0, "the server gives no strong ETag, so that two writers could fork the log",
                         err);
