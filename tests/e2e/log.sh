@@ -134,22 +134,29 @@ cp elsewhere/*.sigstore.json one-out/
 says "all in another log" 6 'is in the log other.example/log, which is none' verify one-out
 says "  which is accepted too" 0 OK verify --log-key other.vkey one-out
 
+rm -rf both && cp -r out both
+"$kiln" log append L both/*.intoto.jsonl -o both >/dev/null
+KILN_KEYS=$work/keys-3 "$kiln" log append M both/*.intoto.jsonl -k keys/attest.pub >/dev/null
+is "logged again, in another log too: a bundle keeps one entry of each" "$(printf '%s\n' $origin other.example/log)" \
+        "$(jq -r '.verificationMaterial.tlogEntries[].inclusionProof.checkpoint.envelope' both/pot-1-1.spdx.sigstore.json | grep -E '^[a-z.]+/log$')"
+says "  either will do" 0 OK env -u KILN_KEYS "$kiln" verify --quick --key keys/attest.pub --log-key other.vkey both
+
 # ---- over the borders of tiles
 attestations many 256
 attestations few 40
-says "256 entries at once" 0 '^4 .* 259 ' "$kiln" log append L a/many/*.jsonl
-whole "  the log is whole" L 260
-says "  and 40 more" 0 '^260 .* 299 ' "$kiln" log append L a/few/*.jsonl
-whole "  it still is" L 300
-is "  full and partial tiles are where the specification says" "tile/0/000 tile/0/001.p/44 tile/1/000.p/1 tile/entries/000 tile/entries/001.p/44" \
-        "$(cd L && find tile -type f ! -name '.*' -print | grep -E 'tile/(0|entries)/(000$|001.p/44)|tile/1' | sort | tr '\n' ' ' | sed 's/ $//')"
-hold "  proofs over both" a/many/*many0.sigstore.json a/many/*many251.sigstore.json a/many/*many252.sigstore.json a/few/*few39.sigstore.json
+says "256 entries at once" 0 '^8 .* 263 ' "$kiln" log append L a/many/*.jsonl
+whole "  the log is whole" L 264
+says "  and 40 more" 0 '^264 .* 303 ' "$kiln" log append L a/few/*.jsonl
+whole "  it still is" L 304
+is "  full and partial tiles are where the specification says" "tile/0/000 tile/0/001.p/48 tile/1/000.p/1 tile/entries/000 tile/entries/001.p/48" \
+        "$(cd L && find tile -type f ! -name '.*' -print | grep -E 'tile/(0|entries)/(000$|001.p/48)|tile/1' | sort | tr '\n' ' ' | sed 's/ $//')"
+hold "  proofs over both" a/many/*many0.sigstore.json a/many/*many247.sigstore.json a/many/*many248.sigstore.json a/few/*few39.sigstore.json
 cp -r L before-more
 cp L/checkpoint since
 { cat a/few/*.jsonl a/many/*.jsonl | head -n 257; } >a/257-1-1.intoto.jsonl
 says "more than that at once is refused" 3 '257 entries at once' "$kiln" log append L a/257-1-1.intoto.jsonl
 says "an attestation by somebody else is refused" 7 'none of the 1 keys' "$kiln" log append L out/*.jsonl -k stranger.pub
-is "  nothing was logged" 300 "$(size_of L)"
+is "  nothing was logged" 304 "$(size_of L)"
 
 # ---- several writers, dead writers
 for writer in w v; do
@@ -184,12 +191,12 @@ crash() { # NAME FILES-TO-TAKE-AWAY...
         cp before-more/checkpoint C/
         for left; do rm -rf "C/$left"; done
         forget
-        says "killed $name: the next one finishes what was begun" 0 '^301 ' "$kiln" log append C a/v0/*.jsonl
-        whole "  the log is whole" C 302
+        says "killed $name: the next one finishes what was begun" 0 '^305 ' "$kiln" log append C a/v0/*.jsonl
+        whole "  the log is whole" C 306
 }
 crash "before the checkpoint"
-crash "before the last tile" tile/0/001.p/45
-crash "before any tile" tile/0/001.p/45 tile/entries/001.p/45
+crash "before the last tile" tile/0/001.p/49
+crash "before any tile" tile/0/001.p/49 tile/entries/001.p/49
 rm -rf C && cp -r before-more C
 forget
 for delay in 01 03 05 07 09 11 14 18 25; do
@@ -199,7 +206,7 @@ done
 reported=$("$kiln" log append C a/w1/*.jsonl 2>&1 | cut -d ' ' -f 1)
 whole "killed at any moment: the log is whole" C $((reported + 1))
 hold "  what was reported is in it" a/w1/*.sigstore.json
-is "  and nothing is in it in part" 44 $(((reported - 0) % 256))
+is "  and nothing is in it in part" 48 $(((reported - 0) % 256))
 
 # ---- what a store can lie about
 forget
@@ -217,32 +224,32 @@ damage "one byte of a tile" 7 'tile/0/000: its hashes are not those of the entri
 damage "one byte of a tile above" 7 'tile/1/000.p/1: its hashes' byte tile/1/000.p/1 3
 damage "one byte of an entry" 7 'tile/0/000: its hashes are not' byte tile/entries/000 99
 damage "one byte of a length" 7 'does not hold 256 entries' byte tile/entries/000 0
-damage "a tile that is missing" 7 'tile/0/001.p/56: it is missing' rm tile/0/001.p/56
-damage "entries that are missing" 7 'tile/entries/001.p/56: it is missing' rm tile/entries/001.p/56
+damage "a tile that is missing" 7 'tile/0/001.p/60: it is missing' rm tile/0/001.p/60
+damage "entries that are missing" 7 'tile/entries/001.p/60: it is missing' rm tile/entries/001.p/60
 damage "a tile that is cut short" 7 'does not hold 256 hashes' truncate -s -1 tile/0/000
 damage "a checkpoint of another root" 7 "signature that the log's key did not make" sed -i -e '3s/^A/B/' -e '3t' -e '3s/^./A/' checkpoint
 damage "no checkpoint" 3 'it has no checkpoint' rm checkpoint
 rm -rf D && cp -r L D
-byte D/tile/0/001.p/56 9
+byte D/tile/0/001.p/60 9
 says "nobody appends to a tile that was changed" 7 'do not lead to the checkpoint' "$kiln" log append D a/w1/*.jsonl
 rm -rf D && cp -r L D
-byte D/tile/entries/001.p/56 9
+byte D/tile/entries/001.p/60 9
 says "  nor to entries" 7 'are not those that the checkpoint covers' "$kiln" log append D a/w1/*.jsonl
 rm -rf D && cp -r L D
 echo garbage >D/pending
 says "  nor behind what is no entry" 3 'damaged' "$kiln" log append D a/w1/*.jsonl
 
 # ---- rewound and forked
-says "a log that was seen" 0 '312 entries' "$kiln" log check L
+says "a log that was seen" 0 '316 entries' "$kiln" log check L
 rm -rf R && cp -r before-more R
-says "  and was rewound" 7 'it was rewound: it covers 300 entries, an earlier one covered 312' "$kiln" log check R
+says "  and was rewound" 7 'it was rewound: it covers 304 entries, an earlier one covered 316' "$kiln" log check R
 says "  does not grow again" 7 'it was rewound' "$kiln" log append R a/w1/*.jsonl
 remembered=$KILN_CONFIG
 forget
 "$kiln" log append R a/few/*.jsonl >/dev/null
 export KILN_CONFIG=$remembered
 says "  nor when it goes on in another way" 7 'the log was forked' "$kiln" log check R
-says "an earlier checkpoint" 0 '312 entries' "$kiln" log check L --since since
+says "an earlier checkpoint" 0 '316 entries' "$kiln" log check L --since since
 says "  that the log does not extend" 7 'it was rewound' "$kiln" log check L --log-key log.vkey --since R/checkpoint
 says "  by another log" 7 'is of another log' "$kiln" log check L --since M/checkpoint
 

@@ -20,7 +20,7 @@ static void test_round_trip(void **state)
         assert_int_equal(kiln_verify_keys_add(&others, other, "b", NULL), 0);
         envelope_sign(key, payload, &line);
         assert_int_equal(kiln_json_parse(line.data, line.len, "it", &envelope, NULL), 0);
-        bundle = kiln_bundle_write(envelope, keys.keys[0].keyid, NULL);
+        bundle = kiln_bundle_write(envelope, keys.keys[0].keyid);
         kiln_json_canonical(bundle, &text);
 
         assert_int_equal(kiln_bundle_parse(text.data, text.len, &keys, "it", &e, &err), 0);

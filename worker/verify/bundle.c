@@ -56,14 +56,10 @@ char *kiln_bundle_kind(const struct kiln_envelope *e)
         return kiln_asprintf(TEST_PREFIX "%s", test);
 }
 
-json_t *kiln_bundle_write(const json_t *envelope, const char *keyid, const json_t *log_entry)
+json_t *kiln_bundle_write(const json_t *envelope, const char *keyid)
 {
-        json_t *material = json_pack("{s:{s:s}}", "publicKey", "hint", keyid);
-
-        if (log_entry)
-                json_object_set_new(material, "tlogEntries", json_pack("[O]", log_entry));
-        return json_pack("{s:s, s:o, s:O}", "mediaType", MEDIA_TYPE, "verificationMaterial", material,
-                "dsseEnvelope", envelope);
+        return json_pack("{s:s, s:{s:{s:s}}, s:O}", "mediaType", MEDIA_TYPE, "verificationMaterial",
+                "publicKey", "hint", keyid, "dsseEnvelope", envelope);
 }
 
 static int write_one(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
@@ -82,7 +78,7 @@ static int write_one(const struct kiln_envelopes *lines, const struct kiln_envel
         r = kiln_json_parse(text, len, stem, &envelope, err);
         if (r < 0)
                 return r;
-        bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid, NULL);
+        bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid);
         kiln_json_canonical(bundle, &out);
         kiln_buf_putc(&out, '\n');
         name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);

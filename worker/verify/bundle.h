@@ -15,9 +15,8 @@ bool kiln_bundle_is_suffix(const char *rest);
  * predicate type or test name that no file is named after. */
 char *kiln_bundle_kind(const struct kiln_envelope *e);
 
-/* The bundle of an envelope (its JSON, as in a .jsonl file) that this key signed; a new reference. log_entry:
- * kiln_log_proof_write(); NULL: it was not logged. */
-json_t *kiln_bundle_write(const json_t *envelope, const char *keyid, const json_t *log_entry);
+/* The bundle of an envelope (its JSON, as in a .jsonl file) that this key signed; a new reference. */
+json_t *kiln_bundle_write(const json_t *envelope, const char *keyid);
 
 /* Writes a bundle of every envelope in directory/file, "<stem>.intoto.jsonl", as
  * out_dir/<stem>.<kind>.sigstore.json. Errors: as kiln_envelopes_next(); INFRA: cannot write. */

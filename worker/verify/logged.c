@@ -93,6 +93,43 @@ static int read_envelope(
         return kiln_json_parse(text, len, name, ret, err);
 }
 
+static const json_t *log_of(const json_t *proof)
+{
+        return json_object_get(json_object_get(proof, "logId"), "keyId");
+}
+
+/* A bundle of this very envelope that lies there already, to be added to: it may have time stamps, and
+ * entries of other logs. NULL: there is none. */
+static json_t *read_bundle(const char *path, const json_t *envelope)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        _cleanup_json_ json_t *bundle = NULL;
+
+        if (kiln_file_read(AT_FDCWD, path, KILN_DSSE_ENVELOPE_MAX, &text) < 0 ||
+                kiln_json_parse_bounded(
+                        kiln_buf_str(&text), text.len, KILN_DSSE_ITEMS_MAX, path, &bundle, NULL) < 0 ||
+                !json_is_object(json_object_get(bundle, "verificationMaterial")) ||
+                !json_equal(json_object_get(bundle, "dsseEnvelope"), envelope))
+                return NULL;
+        return TAKE_PTR(bundle);
+}
+
+/* In place of an older entry of the same log. */
+static void add_proof(json_t *bundle, json_t *proof)
+{
+        json_t *material = json_object_get(bundle, "verificationMaterial"),
+               *entries = json_object_get(material, "tlogEntries");
+
+        if (!json_is_array(entries)) {
+                entries = json_array();
+                json_object_set_new(material, "tlogEntries", entries);
+        }
+        for (size_t i = json_array_size(entries); i-- > 0;)
+                if (json_equal(log_of(json_array_get(entries, i)), log_of(proof)))
+                        json_array_remove(entries, i);
+        json_array_append(entries, proof);
+}
+
 static int write_bundle(struct job *j, size_t i, const struct kiln_envelopes *lines,
         const struct kiln_envelope *e, struct kiln_error *err)
 {
@@ -105,11 +142,14 @@ static int write_bundle(struct job *j, size_t i, const struct kiln_envelopes *li
                 r = read_envelope(lines, j->path, &envelope, err);
         if (r < 0)
                 return r;
-        bundle = kiln_bundle_write(envelope, j->keys->keys[e->key].keyid, j->items[i].proof);
-        kiln_json_canonical(bundle, &out);
-        kiln_buf_putc(&out, '\n');
         name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, j->stem, kind);
         path = kiln_path_join(j->out_dir, name);
+        bundle = read_bundle(path, envelope);
+        if (!bundle)
+                bundle = kiln_bundle_write(envelope, j->keys->keys[e->key].keyid);
+        add_proof(bundle, j->items[i].proof);
+        kiln_json_canonical(bundle, &out);
+        kiln_buf_putc(&out, '\n');
         r = kiln_file_write(AT_FDCWD, path, out.data, out.len, 0644);
         if (r < 0)
                 return kiln_error_set(err, KILN_INFRA, -r, "writing the bundle", path, "cannot write it");
