@@ -159,12 +159,10 @@ static int append_files(const struct kiln_context *c, const struct log_values *o
         _cleanup_json_ json_t *entries = json_array();
         struct appended told = {kiln_cli_json(c), entries};
         _cleanup_close_ int out_fd = -1;
-        int r = 0;
+        int r = kiln_policy_add_keys(p, o->keys, c->key_dir, err);
 
-        for (char **k = o->keys; r == 0 && k && *k; k++)
-                r = kiln_policy_add_key(p, *k, err);
-        if (r == 0 && !o->keys)
-                r = kiln_policy_add_local(p, c->key_dir, err);
+        if (r == 0)
+                r = kiln_policy_check_keys(p, err);
         if (r == 0 && o->output) {
                 out_fd = kiln_dir_make(AT_FDCWD, o->output, 0755);
                 if (out_fd < 0)

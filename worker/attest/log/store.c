@@ -139,9 +139,9 @@ static int directory_swap(
 
         if (lock < 0)
                 return -errno;
-        while (flock(lock, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return -errno;
+        r = kiln_fd_lock(lock, LOCK_EX);
+        if (r < 0)
+                return r;
         r = directory_get(s, path, SWAPPED_MAX, &now, &found);
         if (r < 0)
                 return r;
