@@ -34,6 +34,31 @@ static void test_round_trip(void **state)
         EVP_PKEY_free(stranger);
 }
 
+/* The parser does not copy the longest string: in a bundle that can be the body of a log entry. */
+static void test_long_body(void **state)
+{
+        static const char payload[] =
+                STATEMENT(SUBJECT("a.rpm"), KILN_PREDICATE_TEST, "{\"configuration\":[{\"name\":\"isa\"}]}");
+        EVP_PKEY *key = envelope_key();
+        _cleanup_free_ char *pem = envelope_pem(key), *body = kiln_calloc(1, 4097);
+        _cleanup_(kiln_verify_keys_clear) struct kiln_verify_keys keys = {0};
+        _cleanup_buf_ struct kiln_buf line = KILN_BUF_INIT, text = KILN_BUF_INIT;
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
+        _cleanup_json_ json_t *envelope = NULL, *bundle = NULL;
+
+        memset(body, 'A', 4096);
+        assert_int_equal(kiln_verify_keys_add(&keys, pem, "a", NULL), 0);
+        envelope_sign(key, payload, &line);
+        assert_int_equal(kiln_json_parse(line.data, line.len, "it", &envelope, NULL), 0);
+        bundle = kiln_bundle_write(envelope, keys.keys[0].keyid);
+        json_object_set_new(json_object_get(bundle, "verificationMaterial"), "tlogEntries",
+                json_pack("[{s:s}]", "canonicalizedBody", body));
+        kiln_json_canonical(bundle, &text);
+        assert_int_equal(kiln_bundle_parse(text.data, text.len, &keys, "it", &e, NULL), 0);
+        assert_string_equal(kiln_json_string(json_array_get(e->log_entries, 0), "canonicalizedBody"), body);
+        EVP_PKEY_free(key);
+}
+
 static void test_refused(void **state)
 {
         static const char *const cases[] = {
@@ -74,6 +99,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_long_body),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_names),
         };
