@@ -47,6 +47,9 @@ done
 for name in foo-1-1 hello-2.10-3.fc43; do cp "$made/result/foo-1-1.intoto.jsonl" "$made/$name.intoto.jsonl"; done
 for name in builder.pub farm.pub; do cp "$KILN_CONFIG/keys/attest.pub" "$made/$name"; done
 for name in rpm.asc distribution.asc RPM-GPG-KEY-fedora-43-primary; do cp "$KILN_CONFIG/keys/rpm.asc" "$made/$name"; done
+cp -r "$made/result" "$made/published"
+kiln log init "$made/log" --origin builds.example.org/log >"$made/log.vkey" 2>"$work/log"
+kiln log append "$made/log" "$made"/result/*.intoto.jsonl -o "$made/published" >"$work/log" 2>&1
 kiln lock -q "$file" >"$made/lock.json" 2>"$work/log"
 # Somebody whose build was observed.
 rm -r "$made/result"
@@ -59,6 +62,7 @@ try() { # EXAMPLE
         mkdir "$work/here"
         cp -r "$made/." "$work/here/"
         case $1 in *" -o result "*) rm -r "$work/here/result" ;; esac
+        case $1 in *" log init "*) rm -r "$work/here/log" ;; esac
         case $1 in *" lock.json "*) ;; *) rm "$work/here/lock.json" ;; esac
         (cd "$work/here" && exec bash -o pipefail -c "$1") </dev/null >"$work/said" 2>"$work/log" || got=$?
         [ "$got" = 0 ] || { echo "    exit status $got"; tail -n 6 "$work/said" "$work/log" | sed 's/^/    /'; return 1; }

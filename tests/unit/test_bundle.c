@@ -1,6 +1,9 @@
 /* Sigstore bundles: what is written is read back, with the envelope's own signature check. */
 #include "tests/unit/envelopehelp.h"
+#include "worker/base/file.h"
 #include "worker/verify/bundle.h"
+
+#include <fcntl.h>
 
 #define ENVELOPE_TYPE "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -32,6 +35,31 @@ static void test_round_trip(void **state)
         assert_int_equal(err.verdict, KILN_NOT_REPRODUCED);
         EVP_PKEY_free(key);
         EVP_PKEY_free(stranger);
+}
+
+/* The parser does not copy the longest string: in a bundle that can be the body of a log entry. */
+static void test_long_body(void **state)
+{
+        static const char payload[] =
+                STATEMENT(SUBJECT("a.rpm"), KILN_PREDICATE_TEST, "{\"configuration\":[{\"name\":\"isa\"}]}");
+        EVP_PKEY *key = envelope_key();
+        _cleanup_free_ char *pem = envelope_pem(key), *body = kiln_calloc(1, 4097);
+        _cleanup_(kiln_verify_keys_clear) struct kiln_verify_keys keys = {0};
+        _cleanup_buf_ struct kiln_buf line = KILN_BUF_INIT, text = KILN_BUF_INIT;
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
+        _cleanup_json_ json_t *envelope = NULL, *bundle = NULL;
+
+        memset(body, 'A', 4096);
+        assert_int_equal(kiln_verify_keys_add(&keys, pem, "a", NULL), 0);
+        envelope_sign(key, payload, &line);
+        assert_int_equal(kiln_json_parse(line.data, line.len, "it", &envelope, NULL), 0);
+        bundle = kiln_bundle_write(envelope, keys.keys[0].keyid);
+        json_object_set_new(json_object_get(bundle, "verificationMaterial"), "tlogEntries",
+                json_pack("[{s:s}]", "canonicalizedBody", body));
+        kiln_json_canonical(bundle, &text);
+        assert_int_equal(kiln_bundle_parse(text.data, text.len, &keys, "it", &e, NULL), 0);
+        assert_string_equal(kiln_json_string(json_array_get(e->log_entries, 0), "canonicalizedBody"), body);
+        EVP_PKEY_free(key);
 }
 
 static void test_refused(void **state)
@@ -84,6 +112,29 @@ static void test_stamps(void **state)
         assert_int_equal(s.signature.len, KILN_DSSE_SIGNATURE_BYTES);
         assert_string_equal(kiln_buf_str(&s.stamps[0]), "first");
         assert_string_equal(kiln_buf_str(&s.stamps[1]), "second");
+}
+
+/* What a file already proves about an envelope is kept when something is added; of another envelope it is
+ * not. */
+static void test_kept(void **state)
+{
+        _cleanup_json_ json_t *envelope = json_pack("{s:[{s:s}]}", "signatures", "sig", SIGNATURE),
+                              *another = json_pack("{s:[{s:s}]}", "signatures", "sig", "AAAA"),
+                              *stamped = kiln_bundle_write(envelope, "k"), *kept = NULL, *fresh = NULL;
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        char dir[] = "/tmp/kiln-test-XXXXXX";
+        _cleanup_close_ int fd = -1;
+
+        assert_non_null(mkdtemp(dir));
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        kiln_bundle_add_stamp(stamped, "first", 5);
+        kiln_json_canonical(stamped, &text);
+        assert_int_equal(kiln_file_write(fd, "a", text.data, text.len, 0644), 0);
+        kept = kiln_bundle_at(fd, "a", envelope, "k");
+        assert_true(json_equal(kept, stamped));
+        fresh = kiln_bundle_at(fd, "a", another, "k");
+        assert_int_equal(json_object_size(json_object_get(fresh, "verificationMaterial")), 1);
+        assert_int_equal(kiln_tree_remove(AT_FDCWD, dir), 0);
 }
 
 static void test_bad_stamps(void **state)
@@ -146,8 +197,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_long_body),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_stamps),
+                cmocka_unit_test(test_kept),
                 cmocka_unit_test(test_bad_stamps),
                 cmocka_unit_test(test_names),
         };

@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 
+#define VKEY "kiln.example/log+dcf4bb0b+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea\n"
+
 struct fixture {
         char dir[32];
 };
@@ -23,6 +25,11 @@ static int setup(void **state)
                 pem = envelope_pem(key);
                 assert_int_equal(kiln_file_write(AT_FDCWD, path, pem, strlen(pem), 0644), 0);
                 EVP_PKEY_free(key);
+        }
+        {
+                _cleanup_free_ char *path = kiln_path_join(f->dir, "log.vkey");
+
+                assert_int_equal(kiln_file_write(AT_FDCWD, path, VKEY, strlen(VKEY), 0644), 0);
         }
         *state = f;
         return 0;
@@ -42,11 +49,11 @@ static int teardown(void **state)
 static void test_all(void **state)
 {
         static const char text[] = KEY("0", "builders = [\"urn:x\"]\nvalid-from = \"2026-01-01T00:00:00Z\"\n"
-                                            "valid-until = \"2027-01-01T00:00:00Z\"")
-                KEY("1", "") "[threshold]\nkeys = 2\noperators = 1\ndissent = \"outvote\"\n"
-                             "[require]\nisa = \"v3\"\nprofiles = [\"BUILD\"]\nsandbox = [\"" HEX_A
-                             "\"]\ntests = [\"isa\"]\n"
-                             "sbom = false\n[allow]\nresigned = true\n";
+                                            "valid-until = \"2027-01-01T00:00:00Z\"") KEY("1",
+                "") "[threshold]\nkeys = 2\noperators = 1\ndissent = \"outvote\"\n"
+                    "[require]\nisa = \"v3\"\nprofiles = [\"BUILD\"]\nsandbox = [\"" HEX_A
+                    "\"]\ntests = [\"isa\"]\n"
+                    "sbom = false\nlogged = true\n[[log]]\nfile = \"log.vkey\"\n[allow]\nresigned = true\n";
         struct fixture *f = *state;
         _cleanup_(kiln_policy_freep) struct kiln_policy *p = NULL;
         struct kiln_digest sha256 = kiln_digest_of(text, strlen(text));
@@ -69,6 +76,9 @@ static void test_all(void **state)
         assert_string_equal(p->isa, "v3");
         assert_true(p->provenance);
         assert_false(p->sbom);
+        assert_true(p->logged);
+        assert_int_equal(p->n_logs, 1);
+        assert_string_equal(p->logs[0]->name, "kiln.example/log");
         assert_true(p->allow.resigned);
         assert_false(p->allow.unsigned_packages);
 }
@@ -124,6 +134,11 @@ static void test_refused(void **state)
                 KEY("0", "valid-until = \"2026\""),
                 KEY("0", "valid-until = 2026-01-01"),
                 KEY("0", "") KEY("0", ""),
+                "[require]\nlogged = true",
+                "[log]\nfile = \"log.vkey\"",
+                "[[log]]\nfile = \"0.pub\"",
+                "[[log]]\nfile = \"missing\"",
+                "[[log]]\nname = \"log.vkey\"",
                 "[[package-key]]\nfile = \"0.pub\"",
                 "[[package-key]]\nfile = \"0.pub\"\nname = \"a\"",
         };

@@ -24,6 +24,8 @@ static const char spec[] =
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+#define EMPTY_ROOT "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
+
 struct fixture {
         struct kiln_context context;
         struct kiln_signer *signer;
@@ -549,6 +551,57 @@ static void test_repomd(void **state)
         }
 }
 
+/* The log's key signs checkpoints of its log, and no other text. */
+static void test_checkpoint(void **state)
+{
+        static const char *const refused[] = {"", "other.example\n0\n" EMPTY_ROOT, "log.example\n0\n",
+                "log.example\n00\n" EMPTY_ROOT, "log.example\n0\n" EMPTY_ROOT "more\n",
+                "log.example\n0\n" EMPTY_ROOT "\n\xe2\x80\x94 log.example AAAAAAAA\n", "DSSEv1 1 a 1 b"};
+        static const char body[] = "log.example\n0\n" EMPTY_ROOT;
+        struct fixture *f = *state;
+        _cleanup_(kiln_log_key_freep) struct kiln_log_key *key = NULL;
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint c = {0};
+        _cleanup_buf_ struct kiln_buf note = KILN_BUF_INIT;
+        struct kiln_signer *other = NULL;
+        unsigned char signature[64];
+
+        start(f);
+        assert_null(kiln_signer_public(f->signer)->log_vkey);
+        assert_true(kiln_signer_checkpoint(f->signer, body, strlen(body), signature, &f->err) < 0);
+        assert_int_equal(f->err.verdict, KILN_REFUSED);
+        end_signer(f);
+
+        assert_int_equal(kiln_signer_spawn_log(&f->context, "log.example", &f->signer, &f->err), 0);
+        assert_int_equal(kiln_log_key_parse(kiln_signer_public(f->signer)->log_vkey, &key), 0);
+        assert_int_equal(kiln_signer_checkpoint(f->signer, body, strlen(body), signature, &f->err), 0);
+        kiln_checkpoint_sign(key, body, signature, &note);
+        assert_int_equal(kiln_checkpoint_parse(note.data, note.len, &c), 0);
+        assert_int_equal(kiln_checkpoint_check(&c, key), 0);
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(refused); i++) {
+                assert_true(kiln_signer_checkpoint(
+                                    f->signer, refused[i], strlen(refused[i]), signature, &f->err) < 0);
+                assert_int_equal(f->err.verdict, KILN_REFUSED);
+        }
+        end_signer(f);
+
+        assert_true(kiln_signer_spawn_log(&f->context, "other.example", &other, &f->err) < 0);
+        assert_int_equal(f->err.verdict, KILN_REFUSED);
+        rpmmake_run(f->dir,
+                "test \"$(cat keys/log-origin)\" = log.example; test $(stat -c %a keys/log.key) = 600");
+        start(f); /* whichever log it is */
+        assert_non_null(kiln_signer_public(f->signer)->log_vkey);
+}
+
+/* Both kinds of keys in a directory that does not exist yet. */
+static void test_log_first(void **state)
+{
+        struct fixture *f = *state;
+
+        assert_int_equal(kiln_signer_spawn_log(&f->context, "log.example", &f->signer, &f->err), 0);
+        assert_true(kiln_signer_public(f->signer)->created);
+        assert_non_null(kiln_signer_public(f->signer)->log_vkey);
+}
+
 /* ---- the process
  * ----------------------------------------------------------------------------------------------- */
 
@@ -691,7 +744,9 @@ static int be_signer(int argc, char **argv)
 {
         struct kiln_signer_server server = {.key_dir = argv[5], .fd = 3};
 
-        return argc == 6 && kiln_signer_serve(&server, NULL) == 0 ? 0 : 1;
+        if (argc == 8 && strcmp(argv[6], "--log-origin") == 0)
+                server.log_origin = argv[7];
+        return (argc == 6 || server.log_origin) && kiln_signer_serve(&server, NULL) == 0 ? 0 : 1;
 }
 
 static int all_tests(void)
@@ -709,6 +764,8 @@ static int all_tests(void)
                 cmocka_unit_test_setup_teardown(test_signed_shown, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_dissent, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_repomd, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_checkpoint, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_log_first, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_key_here, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_served, setup, teardown),

@@ -141,7 +141,7 @@ struct kiln_digest kiln_dsse_digest(const struct kiln_dsse_text *t, const json_t
         return kiln_hasher_finish(h);
 }
 
-static const char *member(
+const char *kiln_dsse_string(
         const struct kiln_dsse_text *t, const json_t *object, const char *key, size_t *ret_len)
 {
         const json_t *j = json_object_get(object, key);
@@ -177,8 +177,8 @@ int kiln_dsse_open_json(const struct kiln_dsse_text *t, const json_t *envelope, 
 {
         _cleanup_buf_ struct kiln_buf pae = KILN_BUF_INIT, signature = KILN_BUF_INIT;
         size_t text_len, said_len, body_len, head_len;
-        const char *said = member(t, envelope, "payloadType", &said_len),
-                   *text = member(t, envelope, "payload", &text_len);
+        const char *said = kiln_dsse_string(t, envelope, "payloadType", &said_len),
+                   *text = kiln_dsse_string(t, envelope, "payload", &text_len);
         const json_t *signatures = json_object_get(envelope, "signatures");
 
         if (!said || !text || !json_is_array(signatures) || text_len % 4 != 0 ||

@@ -43,6 +43,10 @@ int kiln_dsse_parse(
 void kiln_dsse_text_clear(struct kiln_dsse_text *t);
 #define _cleanup_dsse_text_ _cleanup_(kiln_dsse_text_clear)
 
+/* A member that is a string, also where it was cut; NULL: there is none. Borrowed. */
+const char *kiln_dsse_string(
+        const struct kiln_dsse_text *t, const json_t *object, const char *key, size_t *ret_len);
+
 /* Checks the one signature of an envelope (without its newline) against n public keys and appends the payload
  * to *payload. *ret_key (may be NULL) is the index of the key that made it. `type` is the payload type that
  * is expected. Errors: BAD_INPUT when it is no envelope with one signature, NOT_REPRODUCED (design.md:

@@ -39,6 +39,7 @@ void kiln_public_keys_clear(struct kiln_public_keys *p)
 {
         free(p->openpgp_armor);
         free(p->attest_pem);
+        free(p->log_vkey);
         *p = (struct kiln_public_keys){0};
 }
 
@@ -48,6 +49,8 @@ void kiln_keys_free(struct kiln_keys *k)
                 return;
         EVP_PKEY_free(k->rpm);
         EVP_PKEY_free(k->attest);
+        EVP_PKEY_free(k->log);
+        kiln_log_key_free(k->log_public);
         kiln_public_keys_clear(&k->public);
         free(k);
 }
@@ -189,17 +192,17 @@ static int fill_public(struct kiln_keys *k, const char *user_id, struct kiln_err
         return 0;
 }
 
-static int read_user_id(int dir_fd, char **ret, struct kiln_error *err)
+static int read_line(int dir_fd, const char *name, char **ret, struct kiln_error *err)
 {
         _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
-        int r = read_file(dir_fd, "user-id", &b, err);
+        int r = read_file(dir_fd, name, &b, err);
 
         if (r < 0)
                 return r;
         while (b.len > 0 && b.data[b.len - 1] == '\n')
                 b.data[--b.len] = '\0';
         if (b.len == 0 || b.len > USER_ID_MAX || strlen(b.data) != b.len || strchr(b.data, '\n'))
-                return kiln_error_set(err, KILN_BAD_INPUT, EINVAL, DOING, "user-id", "it is not one line");
+                return kiln_error_set(err, KILN_BAD_INPUT, EINVAL, DOING, name, "it is not one line");
         *ret = kiln_buf_take(&b);
         return 0;
 }
@@ -208,7 +211,7 @@ static int read_user_id(int dir_fd, char **ret, struct kiln_error *err)
 static int load(int dir_fd, struct kiln_keys *k, struct kiln_error *err)
 {
         _cleanup_free_ char *user_id = NULL;
-        int r = read_user_id(dir_fd, &user_id, err);
+        int r = read_line(dir_fd, "user-id", &user_id, err);
 
         if (r == 0)
                 r = read_key(dir_fd, "rpm.key", &k->rpm, err);
@@ -222,7 +225,7 @@ static int make(int dir_fd, const char *user_id, struct kiln_keys *k, struct kil
 {
         _cleanup_free_ char *known_id = NULL;
         bool new_rpm, new_attest;
-        int r = read_user_id(dir_fd, &known_id, err);
+        int r = read_line(dir_fd, "user-id", &known_id, err);
 
         if (r == -ENOENT) {
                 _cleanup_free_ char *line = kiln_asprintf("%s\n", user_id);
@@ -249,7 +252,71 @@ static int make(int dir_fd, const char *user_id, struct kiln_keys *k, struct kil
         return r;
 }
 
-int kiln_keys_open(const char *dir, const char *user_id, struct kiln_keys **ret, struct kiln_error *err)
+/* ---- the log's key ----------------------------------------------------------------------------------- */
+
+/* -ENOENT without an error set: there is none. */
+static int load_log(int dir_fd, struct kiln_keys *k, struct kiln_error *err)
+{
+        _cleanup_free_ char *origin = NULL;
+        int r = read_key(dir_fd, "log.key", &k->log, err);
+
+        if (r < 0)
+                return r;
+        r = read_line(dir_fd, "log-origin", &origin, err);
+        if (r == -ENOENT || (r == 0 && kiln_log_key_new(origin, k->log, &k->log_public) < 0))
+                return kiln_error_set(err, KILN_BAD_INPUT, EINVAL, DOING, "log-origin",
+                        "the log's key is there, but not the name of its log");
+        if (r == 0)
+                k->public.log_vkey = kiln_log_key_format(k->log_public);
+        return r;
+}
+
+/* Under the directory's lock; the key is written last. */
+static int make_log(int dir_fd, const char *origin, struct kiln_keys *k, struct kiln_error *err)
+{
+        _cleanup_free_ char *name = kiln_asprintf("%s\n", origin), *vkey = NULL;
+        bool new;
+        int r = find_key(dir_fd, "log.key", &k->log, &new, err);
+
+        if (r < 0)
+                return r;
+        if (kiln_log_key_new(origin, k->log, &k->log_public) < 0)
+                return kiln_error_set(err, KILN_USAGE, EINVAL, DOING, origin,
+                        "a log's name is at most %d characters of ASCII without blanks and plus signs",
+                        KILN_LOG_NAME_MAX);
+        k->public.log_vkey = kiln_log_key_format(k->log_public);
+        vkey = kiln_asprintf("%s\n", k->public.log_vkey);
+        r = write_file(dir_fd, "log-origin", name, strlen(name), err);
+        if (r == 0)
+                r = write_file(dir_fd, KILN_KEYS_LOG_PUBLIC, vkey, strlen(vkey), err);
+        return r == 0 ? write_key(dir_fd, "log.key", k->log, err) : r;
+}
+
+static int open_log(int dir_fd, const char *origin, struct kiln_keys *k, struct kiln_error *err)
+{
+        _cleanup_close_ int lock_fd = -1;
+        int r = load_log(dir_fd, k, err);
+
+        if (r == -ENOENT && !origin)
+                return 0;
+        if (r == -ENOENT) {
+                lock_fd = openat(dir_fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+                if (lock_fd < 0 || flock(lock_fd, LOCK_EX) < 0)
+                        return kiln_error_set(err, KILN_INFRA, errno, DOING, "log.key", "cannot lock it");
+                r = load_log(dir_fd, k, err); /* another process was faster */
+                if (r == -ENOENT)
+                        r = make_log(dir_fd, origin, k, err);
+        }
+        if (r == 0 && origin && strcmp(origin, k->log_public->name) != 0) {
+                r = kiln_error_set(err, KILN_REFUSED, EEXIST, DOING, "log.key", "it is the key of the log %s",
+                        k->log_public->name);
+                kiln_error_advise(err, "One key directory signs for one log: set KILN_KEYS to another one.");
+        }
+        return r;
+}
+
+int kiln_keys_open(const char *dir, const char *user_id, const char *log_origin, struct kiln_keys **ret,
+        struct kiln_error *err)
 {
         _cleanup_(kiln_keys_freep) struct kiln_keys *k = kiln_calloc(1, sizeof(*k));
         _cleanup_close_ int dir_fd = -1, lock_fd = -1;
@@ -284,6 +351,10 @@ int kiln_keys_open(const char *dir, const char *user_id, struct kiln_keys **ret,
                         k->public.created = true;
                 }
         }
+        kiln_closep(&lock_fd); /* open_log() takes it anew */
+        lock_fd = -1;
+        if (r == 0)
+                r = open_log(dir_fd, log_origin, k, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(k);

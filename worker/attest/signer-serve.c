@@ -130,13 +130,26 @@ static int do_rpm(const struct kiln_keys *k, struct client *c, const struct sign
         return 0;
 }
 
+static int sign_ed25519(EVP_PKEY *key, const char *what, const void *data, size_t data_len,
+        struct kiln_buf *out, struct kiln_error *err)
+{
+        unsigned char signature[64];
+        size_t len = sizeof(signature);
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        bool ok = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+                  EVP_DigestSign(ctx, signature, &len, data, data_len) == 1 && len == sizeof(signature);
+
+        EVP_MD_CTX_free(ctx);
+        if (!ok)
+                return kiln_error_set(err, KILN_INFRA, 0, "signing", what, "OpenSSL refuses");
+        kiln_buf_append(out, signature, sizeof(signature));
+        return 0;
+}
+
 static int do_statement(const struct kiln_keys *k, const struct client *c, const struct signer_request *q,
         int fd, struct kiln_buf *out, struct kiln_error *err)
 {
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT, pae = KILN_BUF_INIT;
-        unsigned char signature[64];
-        size_t len = sizeof(signature);
-        EVP_MD_CTX *ctx;
         int r = read_checked(fd, KILN_DSSE_PAYLOAD_MAX, &q->sha256, &text, err);
 
         if (r < 0)
@@ -145,18 +158,28 @@ static int do_statement(const struct kiln_keys *k, const struct client *c, const
         if (r < 0)
                 return r;
         kiln_dsse_pae(KILN_DSSE_INTOTO, text.data, text.len, &pae);
-        ctx = EVP_MD_CTX_new();
-        r = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, k->attest) == 1 &&
-                            EVP_DigestSign(ctx, signature, &len, (const unsigned char *)pae.data, pae.len) ==
-                                    1 &&
-                            len == sizeof(signature)
-                    ? 0
-                    : -EIO;
-        EVP_MD_CTX_free(ctx);
+        return sign_ed25519(k->attest, "the statement", pae.data, pae.len, out, err);
+}
+
+/* Nothing but a checkpoint of the key's own log, without extensions: no signature of this key means anything
+ * else. That it extends what was signed before is for the caller to see to; a fork is found by whoever
+ * compares two checkpoints. */
+static int do_checkpoint(const struct kiln_keys *k, const struct signer_request *q, int fd,
+        struct kiln_buf *out, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf body = KILN_BUF_INIT;
+        int r;
+
+        if (!k->log)
+                return kiln_error_set(err, KILN_REFUSED, ENOKEY, "signing", "the checkpoint",
+                        "this signer holds no log's key");
+        r = read_checked(fd, KILN_NOTE_MAX, &q->sha256, &body, err);
         if (r < 0)
-                return kiln_error_set(err, KILN_INFRA, 0, "signing", "the statement", "OpenSSL refuses");
-        kiln_buf_append(out, signature, sizeof(signature));
-        return 0;
+                return r;
+        if (!kiln_checkpoint_is_body(kiln_buf_str(&body), body.len, k->log_public->name))
+                return kiln_error_set(err, KILN_REFUSED, EPERM, "signing", "the checkpoint",
+                        "it is no checkpoint of the log %s", k->log_public->name);
+        return sign_ed25519(k->log, "the checkpoint", body.data, body.len, out, err);
 }
 
 /* The root element is <repomd>; an OpenPGP signature of anything else, above all of an RPM header, must not
@@ -201,6 +224,7 @@ static void do_public_keys(const struct kiln_keys *k, struct kiln_buf *out)
         put_string(out, k->public.openpgp_fingerprint);
         put_string(out, k->public.attest_pem);
         put_string(out, k->public.attest_keyid);
+        put_string(out, k->public.log_vkey);
 }
 
 /* One message, with the descriptor that came with it (-1: none). 0: end of the conversation. */
@@ -273,6 +297,8 @@ static int answer(const struct kiln_keys *k, struct client *c)
                 r = do_statement(k, c, &q, fd, &out, &err);
         else if (q.op == SIGNER_SIGN_REPOMD)
                 r = do_repomd(k, &q, fd, &out, &err);
+        else if (q.op == SIGNER_SIGN_CHECKPOINT)
+                r = do_checkpoint(k, &q, fd, &out, &err);
         else
                 return -EPROTO;
         return r < 0 ? reply_error(c->fd, &err) : reply(c->fd, KILN_OK, &out);
@@ -402,7 +428,7 @@ int kiln_signer_serve(const struct kiln_signer_server *server, struct kiln_error
         umask(077);
         r = signer_confine_memory(err);
         if (r == 0)
-                r = kiln_keys_open(server->key_dir, server->user_id, &k, err);
+                r = kiln_keys_open(server->key_dir, server->user_id, server->log_origin, &k, err);
         if (r < 0)
                 goto out;
         if (server->fd < 0) {

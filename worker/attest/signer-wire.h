@@ -14,12 +14,13 @@
 
 enum signer_op {
         SIGNER_PUBLIC_KEYS =
-                1, /* -> created (1 byte), then four NUL-terminated strings of struct kiln_public_keys */
+                1, /* -> created (1 byte), then five NUL-terminated strings of struct kiln_public_keys */
         SIGNER_SIGN_RPM, /* fd, sha256, time_s -> struct signer_package, then what replaces header_offset
                             bytes */
         SIGNER_SHOW_RPM, /* fd, sha256 -> struct signer_package */
-        SIGNER_SIGN_STATEMENT, /* fd, sha256 -> 64 bytes */
-        SIGNER_SIGN_REPOMD,    /* fd, sha256 -> ASCII armor */
+        SIGNER_SIGN_STATEMENT,  /* fd, sha256 -> 64 bytes */
+        SIGNER_SIGN_REPOMD,     /* fd, sha256 -> ASCII armor */
+        SIGNER_SIGN_CHECKPOINT, /* fd, sha256 of a checkpoint's body -> 64 bytes */
 };
 
 struct signer_request {

@@ -154,7 +154,7 @@ static int ask(struct kiln_signer *s, enum signer_op op, int fd, const struct ki
 /* The first exchange: proves that the other side is there, and learns its public keys. */
 static int greet(struct kiln_signer *s, struct kiln_error *err)
 {
-        const char *armor, *fingerprint, *pem, *keyid;
+        const char *armor, *fingerprint, *pem, *keyid, *vkey;
         size_t at = 1;
         int r = ask(s, SIGNER_PUBLIC_KEYS, -1, NULL, 0, err);
 
@@ -164,11 +164,13 @@ static int greet(struct kiln_signer *s, struct kiln_error *err)
         fingerprint = next_string(s, &at);
         pem = next_string(s, &at);
         keyid = next_string(s, &at);
-        if (!keyid || strlen(fingerprint) != KILN_OPENPGP_FINGERPRINT_HEX || strlen(keyid) != KILN_KEYID_HEX)
+        vkey = next_string(s, &at);
+        if (!vkey || strlen(fingerprint) != KILN_OPENPGP_FINGERPRINT_HEX || strlen(keyid) != KILN_KEYID_HEX)
                 return gone(err, EPROTO);
         s->public.created = s->data[0];
         s->public.openpgp_armor = kiln_strdup(armor);
         s->public.attest_pem = kiln_strdup(pem);
+        s->public.log_vkey = *vkey ? kiln_strdup(vkey) : NULL;
         memcpy(s->public.openpgp_fingerprint, fingerprint, sizeof(s->public.openpgp_fingerprint));
         memcpy(s->public.attest_keyid, keyid, sizeof(s->public.attest_keyid));
         return 0;
@@ -206,14 +208,14 @@ become_signer(int fd, const char *program, char *const *argv, pid_t parent)
         _exit(4);
 }
 
-int kiln_signer_spawn(
-        const struct kiln_context *c, const char *program, struct kiln_signer **ret, struct kiln_error *err)
+static int spawn(const struct kiln_context *c, const char *program, const char *log_origin,
+        struct kiln_signer **ret, struct kiln_error *err)
 {
         _cleanup_(kiln_signer_freep) struct kiln_signer *s = NULL;
         _cleanup_close_ int theirs = -1;
         char fd_text[] = {'0' + SPAWNED_FD, '\0'};
         char *argv[] = {(char *)"kiln", (char *)"signer", (char *)"--fd", fd_text, (char *)"--keys",
-                c->key_dir, NULL};
+                c->key_dir, log_origin ? (char *)"--log-origin" : NULL, (char *)log_origin, NULL};
         pid_t parent = getpid(), pid;
         int pair[2], r;
 
@@ -238,6 +240,18 @@ int kiln_signer_spawn(
                         c->key_dir, s->public.openpgp_fingerprint, s->public.attest_keyid);
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+int kiln_signer_spawn(
+        const struct kiln_context *c, const char *program, struct kiln_signer **ret, struct kiln_error *err)
+{
+        return spawn(c, program, NULL, ret, err);
+}
+
+int kiln_signer_spawn_log(
+        const struct kiln_context *c, const char *origin, struct kiln_signer **ret, struct kiln_error *err)
+{
+        return spawn(c, NULL, origin, ret, err);
 }
 
 int kiln_signer_connect(const struct kiln_context *c, const char *socket_path, struct kiln_signer **ret,
@@ -406,6 +420,19 @@ int kiln_signer_repomd(
         if (r < 0)
                 return r;
         *ret_armor = kiln_strndup((const char *)s->data, s->len);
+        return 0;
+}
+
+int kiln_signer_checkpoint(
+        struct kiln_signer *s, const char *body, size_t len, unsigned char ret[64], struct kiln_error *err)
+{
+        int r = ask_about(s, SIGNER_SIGN_CHECKPOINT, body, len, err);
+
+        if (r < 0)
+                return r;
+        if (s->len != 64)
+                return gone(err, EPROTO);
+        memcpy(ret, s->data, 64);
         return 0;
 }
 

@@ -4,7 +4,8 @@
  * kiln_signer_spawn() made for a local key pair (a fresh image of this program; as root it gives up root once
  * it has read the keys) or one that an operator started with `kiln signer --listen`. It re-hashes every
  * package it is given, signs statements only about packages it has hashed in this conversation, and signs
- * nothing else but repomd.xml. Private key bytes never enter this process. Not thread-safe. */
+ * nothing else but repomd.xml and checkpoints of its own log. Private key bytes never enter this process. Not
+ * thread-safe. */
 #pragma once
 
 #include "toolchains/toolchain.h"
@@ -18,6 +19,12 @@ struct kiln_signer;
  * Errors: REFUSED (the key directory is open to others), INFRA. */
 int kiln_signer_spawn(
         const struct kiln_context *c, const char *program, struct kiln_signer **ret, struct kiln_error *err);
+
+/* The same for a key directory that holds, or from now on holds, the key of the log of this name (NULL: which
+ * it holds does not matter). REFUSED: it
+ * holds another log's. */
+int kiln_signer_spawn_log(
+        const struct kiln_context *c, const char *origin, struct kiln_signer **ret, struct kiln_error *err);
 
 /* Talks to a served one. Errors: INFRA (nobody answers), REFUSED (this user may not ask). */
 int kiln_signer_connect(const struct kiln_context *c, const char *socket_path, struct kiln_signer **ret,
@@ -54,6 +61,11 @@ int kiln_signer_statement(struct kiln_signer *s, const char *statement, size_t l
 int kiln_signer_repomd(
         struct kiln_signer *s, const void *data, size_t len, char **ret_armor, struct kiln_error *err);
 
+/* Signs a checkpoint's body (kiln_checkpoint_body()) with the log's key; *ret is the signature. REFUSED: the
+ * signer has no log, or the body is of another log or no plain checkpoint. */
+int kiln_signer_checkpoint(
+        struct kiln_signer *s, const char *body, size_t len, unsigned char ret[64], struct kiln_error *err);
+
 /* The same in the shape that kiln_toolchain_bootstrap() takes; valid as long as s. */
 struct kiln_bootstrap_signer kiln_signer_for_bootstrap(struct kiln_signer *s);
 
@@ -62,8 +74,9 @@ struct kiln_bootstrap_signer kiln_signer_for_bootstrap(struct kiln_signer *s);
 
 struct kiln_signer_server {
         const char *key_dir;
-        const char *user_id; /* NULL: the default */
-        int fd;              /* an accepted conversation; -1: listen on socket_path */
+        const char *user_id;    /* NULL: the default */
+        const char *log_origin; /* of the log whose key is to be there; NULL: whichever is */
+        int fd;                 /* an accepted conversation; -1: listen on socket_path */
         const char *socket_path;
         const uid_t *allowed; /* who may ask on socket_path, by SO_PEERCRED */
         size_t n_allowed;

@@ -20,6 +20,7 @@ extern const struct kiln_command kiln_command_calibrate;
 extern const struct kiln_command kiln_command_isa;
 extern const struct kiln_command kiln_command_toolchain;
 extern const struct kiln_command kiln_command_signer;
+extern const struct kiln_command kiln_command_log;
 extern const struct kiln_command kiln_command_cache;
 extern const struct kiln_command kiln_command_sandbox;
 
@@ -34,6 +35,7 @@ int kiln_cmd_calibrate(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_isa(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_toolchain(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_signer(struct kiln_context *c, int argc, char **argv);
+int kiln_cmd_log(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_cache(struct kiln_context *c, int argc, char **argv);
 int kiln_cmd_sandbox(struct kiln_context *c, int argc, char **argv);
 

@@ -14,6 +14,7 @@
 struct signer_values {
         const char *keys;
         const char *user_id;
+        const char *log_origin;
         const char *listen;
         char **allow;
         uint64_t fd;
@@ -22,11 +23,11 @@ struct signer_values {
 
 #define NO_FD UINT64_MAX
 
-static int show_public(const struct kiln_context *c, struct kiln_error *err)
+static int show_public(const struct kiln_context *c, const char *log_origin, struct kiln_error *err)
 {
         _cleanup_(kiln_signer_freep) struct kiln_signer *s = NULL;
         const struct kiln_public_keys *p;
-        int r = kiln_signer_spawn(c, NULL, &s, err);
+        int r = kiln_signer_spawn_log(c, log_origin, &s, err);
 
         if (r < 0)
                 return r;
@@ -37,12 +38,16 @@ static int show_public(const struct kiln_context *c, struct kiln_error *err)
                         p->attest_keyid, "pem", p->attest_pem);
                 _cleanup_buf_ struct kiln_buf b = KILN_BUF_INIT;
 
+                if (p->log_vkey)
+                        json_object_set_new(j, "log", json_pack("{s:s}", "vkey", p->log_vkey));
                 kiln_json_pretty(j, &b);
                 fputs(kiln_buf_str(&b), stdout);
                 return 0;
         }
         printf("# packages: OpenPGP fingerprint %s\n%s# attestations: key id %s\n%s", p->openpgp_fingerprint,
                 p->openpgp_armor, p->attest_keyid, p->attest_pem);
+        if (p->log_vkey)
+                printf("# transparency log\n%s\n", p->log_vkey);
         return 0;
 }
 
@@ -60,6 +65,7 @@ static int run(struct kiln_context *c, const struct signer_values *o)
         _cleanup_free_ uid_t *allowed = NULL;
         struct kiln_signer_server server = {.key_dir = o->keys ? o->keys : c->key_dir,
                 .user_id = o->user_id,
+                .log_origin = o->log_origin,
                 .fd = -1,
                 .cancel_fd = c->cancel_fd,
                 .socket_path = o->listen};
@@ -68,7 +74,7 @@ static int run(struct kiln_context *c, const struct signer_values *o)
         if (!!o->listen + (o->fd != NO_FD) + o->show != 1)
                 return kiln_options_complain(&kiln_command_signer, "one of --listen and --show is needed");
         if (o->show) {
-                r = show_public(c, &err);
+                r = show_public(c, o->log_origin, &err);
                 return r < 0 ? kiln_cli_fail(c, &err) : KILN_OK;
         }
         if (o->fd != NO_FD) {
@@ -114,6 +120,8 @@ static const struct kiln_option signer_options[] = {
                 "the key directory (default: $KILN_KEYS, else keys/ of the configuration)"},
         {"user-id", 'u', KILN_OPTION_STRING, offsetof(struct signer_values, user_id), "TEXT", NULL, 0,
                 "user id of the OpenPGP key, if that has to be made"},
+        {"log-origin", 0, KILN_OPTION_STRING, offsetof(struct signer_values, log_origin), "NAME", NULL, 0,
+                "also hold the key of the transparency log of this name, making it if there is none"},
         {"show", 's', KILN_OPTION_FLAG, offsetof(struct signer_values, show), NULL, NULL, 0,
                 "print the public keys, making a key pair if there is none, and end"},
         {"fd", 0, KILN_OPTION_NUMBER, offsetof(struct signer_values, fd), "N", NULL, 1023,
@@ -129,7 +137,8 @@ const struct kiln_command kiln_command_signer = {
                 "The process that holds the signing keys: an OpenPGP key for packages and a second one for "
                 "attestations. It hashes again what it signs and signs nothing but packages, in-toto "
                 "statements about "
-                "packages it was shown, and repository metadata. Without a served signer, kiln starts one "
+                "packages it was shown, repository metadata, and checkpoints of its own log. Without a "
+                "served signer, kiln starts one "
                 "for the "
                 "local key pair whenever something is to be signed.\n"
                 "\n"

@@ -18,7 +18,7 @@
 
 struct verify_values {
         const char *policy, *vsa, *signer, *bundle, *tsa, *against;
-        char **keys, **attestations, **tsa_certs;
+        char **keys, **logs, **attestations, **tsa_certs;
         uint64_t jobs;
         bool quick;
 };
@@ -116,6 +116,9 @@ static int open_policy(const struct kiln_context *c, const struct verify_values 
         r = kiln_policy_add_keys(p, o->keys, c->key_dir, err);
         for (char **f = o->tsa_certs; r == 0 && f && *f; f++)
                 r = kiln_policy_add_authority(p, *f, err);
+        for (char **k = o->logs; r == 0 && k && *k; k++)
+                r = kiln_policy_add_log(p, *k, err);
+        p->logged = o->logs != NULL;
         if (r == 0 && !o->against)
                 r = kiln_policy_check_keys(p, err);
         if (r < 0)
@@ -220,8 +223,11 @@ static int run(struct kiln_context *c, const struct verify_values *o, char **pat
                                                        "check them with"
                                                      : "--tsa-cert and --policy exclude each other: the "
                                                        "policy names its authorities");
-        if (o->against && (paths[1] || o->vsa || o->signer || o->bundle || o->attestations || o->quick ||
-                                  o->jobs || o->tsa_certs))
+        if (o->policy && o->logs)
+                return kiln_options_complain(&kiln_command_verify,
+                        "--log-key and --policy exclude each other: the policy names its logs");
+        if (o->against && (paths[1] || o->vsa || o->signer || o->bundle || o->attestations || o->logs ||
+                                  o->quick || o->jobs || o->tsa_certs))
                 return kiln_options_complain(&kiln_command_verify,
                         "--against takes one FILE, the rebuild, and no other option but --key and --policy");
         if (out.json || o->vsa || o->bundle)
@@ -259,6 +265,7 @@ int kiln_cmd_verify(struct kiln_context *c, int argc, char **argv)
                 kiln_strv_append(&paths, argv[i]);
         status = r != 0 ? kiln_options_status(r) : run(c, &o, paths);
         kiln_strv_free(o.keys);
+        kiln_strv_free(o.logs);
         kiln_strv_free(o.attestations);
         kiln_strv_free(o.tsa_certs);
         return status;
@@ -268,6 +275,9 @@ static const struct kiln_option verify_options[] = {
         {"key", 'k', KILN_OPTION_STRINGS, offsetof(struct verify_values, keys), "FILE", NULL, 0,
                 "a public key to accept: attest.pub or rpm.asc of a builder (default: the local keys); "
                 "repeatable"},
+        {"log-key", 0, KILN_OPTION_STRINGS, offsetof(struct verify_values, logs), "FILE", NULL, 0,
+                "demand proof that every attestation is in the transparency log of this verifier key, or of "
+                "another one given; repeatable"},
         {"policy", 'p', KILN_OPTION_STRING, offsetof(struct verify_values, policy), "FILE", NULL, 0,
                 "what to demand: keys, thresholds, levels, allowed deviations"},
         {"attestation", 'a', KILN_OPTION_STRINGS, offsetof(struct verify_values, attestations), "FILE", NULL,

@@ -30,7 +30,7 @@ int stamp_attestations(struct kiln_job *j, struct kiln_tsa *tsa, const char *att
                 r = kiln_envelopes_next(lines, &keys, &e, err);
                 if (r != 0)
                         break;
-                r = kiln_bundle_make(lines, e, &keys, tsa, nvr, &name, &text, err);
+                r = kiln_bundle_make(lines, e, &keys, tsa, nvr, -1, &name, &text, err);
                 if (r == KILN_BUNDLE_NAMELESS)
                         r = 0;
                 else if (r == 0)

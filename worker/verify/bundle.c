@@ -10,6 +10,8 @@
 
 #define MEDIA_TYPE "application/vnd.dev.sigstore.bundle.v0.3+json"
 #define MATERIAL "verificationMaterial"
+#define LOG_ENTRIES_MAX 16
+#define BODY "canonicalizedBody"
 #define STAMP_TEXT_MAX (4 * ((KILN_TIMESTAMP_MAX + 2) / 3)) /* base64 */
 
 static const struct {
@@ -63,6 +65,20 @@ json_t *kiln_bundle_write(const json_t *envelope, const char *keyid)
                 keyid, "dsseEnvelope", envelope);
 }
 
+json_t *kiln_bundle_at(int dir_fd, const char *path, const json_t *envelope, const char *keyid)
+{
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        _cleanup_json_ json_t *old = NULL;
+
+        if (kiln_file_read(dir_fd, path, KILN_DSSE_ENVELOPE_MAX, &text) == 0 &&
+                kiln_json_parse_bounded(
+                        kiln_buf_str(&text), text.len, KILN_DSSE_ITEMS_MAX, path, &old, NULL) == 0 &&
+                json_is_object(json_object_get(old, MATERIAL)) &&
+                json_equal(json_object_get(old, "dsseEnvelope"), envelope))
+                return TAKE_PTR(old);
+        return kiln_bundle_write(envelope, keyid);
+}
+
 static json_t *stamps_of(const json_t *bundle)
 {
         return json_object_get(
@@ -89,6 +105,9 @@ static int stamp(json_t *bundle, const json_t *envelope, struct kiln_tsa *tsa, c
 
         if (r < 0)
                 return kiln_error_set(err, KILN_INFRA, -r, "stamping", name, "it has no signature");
+        if (json_array_size(stamps_of(bundle)) >= KILN_BUNDLE_STAMPS_MAX)
+                return kiln_error_set(err, KILN_INFRA, E2BIG, "stamping", name,
+                        "it has as many time stamps as a bundle may have");
         r = kiln_tsa_stamp(tsa, signature.data, signature.len, &der, err);
         if (r == 0)
                 kiln_bundle_add_stamp(bundle, der.data, der.len);
@@ -96,10 +115,10 @@ static int stamp(json_t *bundle, const json_t *envelope, struct kiln_tsa *tsa, c
 }
 
 int kiln_bundle_make(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
-        const struct kiln_verify_keys *keys, struct kiln_tsa *tsa, const char *stem, char **ret_name,
-        struct kiln_buf *text, struct kiln_error *err)
+        const struct kiln_verify_keys *keys, struct kiln_tsa *tsa, const char *stem, int dir_fd,
+        char **ret_name, struct kiln_buf *text, struct kiln_error *err)
 {
-        _cleanup_free_ char *kind = kiln_bundle_kind(e);
+        _cleanup_free_ char *kind = kiln_bundle_kind(e), *name = NULL;
         _cleanup_json_ json_t *envelope = NULL, *bundle = NULL;
         const char *line;
         size_t len;
@@ -111,14 +130,16 @@ int kiln_bundle_make(const struct kiln_envelopes *lines, const struct kiln_envel
         r = kiln_json_parse(line, len, stem, &envelope, err);
         if (r < 0)
                 return r;
-        bundle = kiln_bundle_write(envelope, keys->keys[e->key].keyid);
+        name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);
+        bundle = dir_fd < 0 ? kiln_bundle_write(envelope, keys->keys[e->key].keyid)
+                            : kiln_bundle_at(dir_fd, name, envelope, keys->keys[e->key].keyid);
         if (tsa)
                 r = stamp(bundle, envelope, tsa, stem, err);
         if (r < 0)
                 return r;
         kiln_json_canonical(bundle, text);
         kiln_buf_putc(text, '\n');
-        *ret_name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, stem, kind);
+        *ret_name = TAKE_PTR(name);
         return 0;
 }
 
@@ -143,7 +164,7 @@ int kiln_bundle_export(const char *directory, const char *file, const struct kil
                 r = kiln_envelopes_next(lines, keys, &e, err);
                 if (r != 0)
                         break;
-                r = kiln_bundle_make(lines, e, keys, tsa, stem, &name, &text, err);
+                r = kiln_bundle_make(lines, e, keys, tsa, stem, out_fd, &name, &text, err);
                 if (r == 0)
                         r = kiln_file_write(out_fd, name, text.data, text.len, 0644);
                 else if (r == KILN_BUNDLE_NAMELESS)
@@ -159,9 +180,34 @@ static int bad(struct kiln_error *err, const char *name, const char *what)
         return kiln_error_set(err, KILN_BAD_INPUT, 0, "reading the bundle", name, "%s", what);
 }
 
+/* Which log they are of, and whether they hold, is the judge's business. */
+static int read_log_entries(const struct kiln_dsse_text *text, const json_t *material,
+        struct kiln_envelope *e, const char *name, struct kiln_error *err)
+{
+        json_t *entries = json_object_get(material, "tlogEntries"), *one;
+        size_t i;
+
+        if (!entries || json_is_null(entries) || (json_is_array(entries) && json_array_size(entries) == 0))
+                return 0;
+        if (!json_is_array(entries) || json_array_size(entries) > LOG_ENTRIES_MAX)
+                return bad(err, name, "its log entries are no list of a sane length");
+        /* What was cut out of the text can be a body, where that is longer than the payload. */
+        json_array_foreach(entries, i, one)
+        {
+                size_t len;
+                const char *body = kiln_dsse_string(text, one, BODY, &len);
+
+                if (body && text->cut == body)
+                        json_object_set_new(one, BODY, json_stringn(body, len));
+        }
+        e->log_entries = json_incref(entries);
+        return 0;
+}
+
 int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,
         struct kiln_envelope **ret, struct kiln_error *err)
 {
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
         _cleanup_dsse_text_ struct kiln_dsse_text parsed = {0};
         const json_t *bundle, *material, *envelope;
         const char *type;
@@ -180,7 +226,13 @@ int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_key
         if (!json_is_object(json_object_get(material, "publicKey")) ||
                 json_object_get(material, "certificate") || json_object_get(material, "x509CertificateChain"))
                 return bad(err, name, "it was signed with a certificate; only keys are accepted");
-        return kiln_envelope_open_json(&parsed, envelope, keys, name, ret, err);
+        r = kiln_envelope_open_json(&parsed, envelope, keys, name, &e, err);
+        if (r == 0)
+                r = read_log_entries(&parsed, material, e, name, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(e);
+        return 0;
 }
 
 int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys *keys,
@@ -206,8 +258,8 @@ void kiln_bundle_stamps_clear(struct kiln_bundle_stamps *s)
         *s = (struct kiln_bundle_stamps){0};
 }
 
-static int read_stamps(
-        const json_t *list, const char *name, struct kiln_bundle_stamps *s, struct kiln_error *err)
+static int read_stamps(const struct kiln_dsse_text *parsed, const json_t *list, const char *name,
+        struct kiln_bundle_stamps *s, struct kiln_error *err)
 {
         const json_t *one;
         size_t i;
@@ -216,11 +268,11 @@ static int read_stamps(
                 return bad(err, name, "its time stamps are no list of a sane length");
         json_array_foreach(list, i, one)
         {
-                const json_t *text = json_object_get(one, "signedTimestamp");
+                size_t len;
+                const char *text = kiln_dsse_string(parsed, one, "signedTimestamp", &len);
                 struct kiln_buf *der = KILN_APPEND(s->stamps, s->n);
 
-                if (!json_is_string(text) || json_string_length(text) > STAMP_TEXT_MAX ||
-                        kiln_base64_decode(json_string_value(text), json_string_length(text), der) < 0)
+                if (!text || len > STAMP_TEXT_MAX || kiln_base64_decode(text, len, der) < 0)
                         return bad(err, name, "a time stamp in it is no base64 of a sane length");
         }
         return 0;
@@ -230,18 +282,17 @@ int kiln_bundle_stamps_parse(const char *text, size_t len, const char *name, str
         struct kiln_error *err)
 {
         _cleanup_(kiln_bundle_stamps_clear) struct kiln_bundle_stamps s = {0};
-        _cleanup_json_ json_t *bundle = NULL;
+        _cleanup_dsse_text_ struct kiln_dsse_text parsed = {0};
         int r;
 
         *ret = s;
-        if (kiln_json_parse_bounded(text, len, KILN_DSSE_ITEMS_MAX, name, &bundle, NULL) < 0 ||
-                !stamps_of(bundle))
+        if (kiln_dsse_parse(text, len, name, &parsed, NULL) < 0 || !stamps_of(parsed.json))
                 return 0;
-        if (kiln_dsse_signature(json_object_get(bundle, "dsseEnvelope"), &s.signature) < 0) {
+        if (kiln_dsse_signature(json_object_get(parsed.json, "dsseEnvelope"), &s.signature) < 0) {
                 kiln_buf_reset(&s.signature);
                 return 0;
         }
-        r = read_stamps(stamps_of(bundle), name, &s, err);
+        r = read_stamps(&parsed, stamps_of(parsed.json), name, &s, err);
         if (r < 0)
                 return r;
         *ret = s;

@@ -1,8 +1,8 @@
 /* Sigstore bundles, version 0.3 (github.com/sigstore/protobuf-specs, protos/sigstore_bundle.proto): one
  * attestation a file, in the form that other people's verifiers read. Ours name the key by a hint and carry
- * the envelope, and RFC 3161 time stamps over its signature where an authority was asked; certificates and
- * log entries are not made. A reader refuses a bundle with a certificate: whom to believe is decided by keys
- * alone. */
+ * the envelope, RFC 3161 time stamps over its signature where an authority was asked, and the entries of
+ * transparency logs that it is in; certificates are not made. A reader refuses a bundle with a certificate:
+ * whom to believe is decided by keys alone. */
 #pragma once
 
 #include "worker/attest/tsa.h"
@@ -21,23 +21,29 @@ char *kiln_bundle_kind(const struct kiln_envelope *e);
 /* The bundle of an envelope (its JSON, as in a .jsonl file) that this key signed; a new reference. */
 json_t *kiln_bundle_write(const json_t *envelope, const char *keyid);
 
+/* The bundle of this very envelope that lies there already, to be added to: it may have time stamps and
+ * entries of logs. Where there is none, a new one. */
+json_t *kiln_bundle_at(int dir_fd, const char *path, const json_t *envelope, const char *keyid);
+
 /* Puts a time stamp (the DER of a TimeStampResp) into a bundle's verification material. */
 void kiln_bundle_add_stamp(json_t *bundle, const void *der, size_t len);
 
-/* Makes the bundle of the envelope that was read last, with a stamp of an authority (NULL: without).
+/* Makes the bundle of the envelope that was read last, with a stamp of an authority (NULL: without), out of
+ * what lies in dir_fd (-1: nowhere) already.
  * *ret_name, the caller's, is the file name, "<stem>.<kind>.sigstore.json"; KILN_BUNDLE_NAMELESS: there is
  * none for its kind. Errors: INFRA, CANCELLED (kiln_tsa_stamp()). */
 enum { KILN_BUNDLE_NAMELESS = 1 };
 int kiln_bundle_make(const struct kiln_envelopes *lines, const struct kiln_envelope *e,
-        const struct kiln_verify_keys *keys, struct kiln_tsa *tsa, const char *stem, char **ret_name,
-        struct kiln_buf *text, struct kiln_error *err);
+        const struct kiln_verify_keys *keys, struct kiln_tsa *tsa, const char *stem, int dir_fd,
+        char **ret_name, struct kiln_buf *text, struct kiln_error *err);
 
 /* Writes a bundle of every envelope in directory/file, "<stem>.intoto.jsonl", into out_dir. Errors: as
  * kiln_envelopes_next() and kiln_bundle_make(); INFRA: cannot write. */
 int kiln_bundle_export(const char *directory, const char *file, const struct kiln_verify_keys *keys,
         struct kiln_tsa *tsa, const char *out_dir, struct kiln_error *err);
 
-/* Reads a file and opens the envelope in it (kiln_envelope_open()). Errors: as there. */
+/* Reads a file and opens the envelope in it (kiln_envelope_open()), with its log entries, which are still to
+ * be checked. Errors: as there. */
 int kiln_bundle_read(int dir_fd, const char *path, const struct kiln_verify_keys *keys,
         struct kiln_envelope **ret, struct kiln_error *err);
 int kiln_bundle_parse(const char *text, size_t len, const struct kiln_verify_keys *keys, const char *name,

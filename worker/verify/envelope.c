@@ -1,5 +1,7 @@
 #include "worker/verify/envelope.h"
 
+#include "worker/attest/log/entry.h"
+#include "worker/base/base64.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 
@@ -53,6 +55,8 @@ void kiln_envelope_free(struct kiln_envelope *e)
         free(e->subjects);
         if (e->statement)
                 json_decref(e->statement);
+        if (e->log_entries)
+                json_decref(e->log_entries);
         free(e);
 }
 
@@ -148,12 +152,28 @@ int kiln_envelope_read_payload(
         return 0;
 }
 
+/* Of an envelope whose signature was checked: it is one of Ed25519. */
+/* Of an envelope that was opened. */
+static void take_signature(struct kiln_envelope *e, const json_t *envelope)
+{
+        _cleanup_buf_ struct kiln_buf bytes = KILN_BUF_INIT;
+
+        if (kiln_dsse_signature(envelope, &bytes) == 0)
+                memcpy(e->signature, bytes.data, sizeof(e->signature));
+}
+
+void kiln_envelope_log_entry(
+        const struct kiln_envelope *e, const struct kiln_verify_keys *keys, struct kiln_buf *out)
+{
+        kiln_log_entry_write(&e->payload_sha256, e->signature, keys->keys[e->key].key, out);
+}
+
 static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
         const struct kiln_verify_keys *keys, const char *name, struct kiln_envelope **ret,
         struct kiln_error *err)
 {
         _cleanup_free_ EVP_PKEY **all = kiln_calloc(keys->n ? keys->n : 1, sizeof(*all));
-        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, signature = KILN_BUF_INIT;
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT;
         size_t key;
         int r;
 
@@ -162,12 +182,11 @@ static int open_part(const struct kiln_dsse_text *text, const json_t *envelope,
         r = kiln_dsse_open_json(text, envelope, KILN_DSSE_INTOTO, all, keys->n, name, &payload, &key, err);
         if (r == 0)
                 r = kiln_envelope_read_payload(kiln_buf_str(&payload), payload.len, name, ret, err);
-        if (r < 0)
-                return r;
-        kiln_dsse_signature(envelope, &signature); /* which was good */
-        (*ret)->signature_sha256 = kiln_digest_of(kiln_buf_str(&signature), signature.len);
-        (*ret)->key = key;
-        return 0;
+        if (r == 0)
+                (*ret)->key = key;
+        if (r == 0)
+                take_signature(*ret, envelope);
+        return r;
 }
 
 int kiln_envelope_open_json(const struct kiln_dsse_text *text, const json_t *envelope,

@@ -40,8 +40,10 @@ struct kiln_envelope {
         size_t key;                /* index of the key that signed */
         struct kiln_digest sha256; /* of the envelope's line, without newline */
         struct kiln_digest payload_sha256;
-        struct kiln_digest signature_sha256;    /* what time stamps are found by */
-        json_t *statement;                      /* owned */
+        unsigned char signature[KILN_DSSE_SIGNATURE_BYTES];
+        json_t *log_entries; /* owned; of a bundle: transparency log entries, unchecked; NULL: there are none
+                              */
+        json_t *statement;   /* owned */
         const char *predicate_type;             /* borrowed from the statement, as is the predicate */
         const json_t *predicate;                /* an object */
         struct kiln_envelope_subject *subjects; /* names are unique */
@@ -59,6 +61,10 @@ int kiln_envelope_open(const char *text, size_t len, const struct kiln_verify_ke
 int kiln_envelope_open_json(const struct kiln_dsse_text *text, const json_t *envelope,
         const struct kiln_verify_keys *keys, const char *name, struct kiln_envelope **ret,
         struct kiln_error *err);
+
+/* Appends what a transparency log holds of an envelope (worker/attest/log/entry.h). */
+void kiln_envelope_log_entry(
+        const struct kiln_envelope *e, const struct kiln_verify_keys *keys, struct kiln_buf *out);
 
 /* Reads what a signature was already checked over. */
 int kiln_envelope_read_payload(const char *payload, size_t len, const char *name, struct kiln_envelope **ret,

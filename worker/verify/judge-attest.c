@@ -225,13 +225,13 @@ static char *label_of(const struct kind *kind, const struct kiln_envelope *e)
 /* ---- envelopes --------------------------------------------------------------------------------------- */
 
 /* The same statement may lie there twice, as an envelope and as a bundle. */
-static bool is_repeated(const struct judge *j, const struct kiln_envelope *e)
+static struct judge_seen *seen_before(const struct judge *j, const struct kiln_envelope *e)
 {
         for (size_t i = 0; i < j->n_seen; i++)
                 if (j->seen[i].key == e->key &&
                         kiln_digest_equal(&j->seen[i].payload_sha256, &e->payload_sha256))
-                        return true;
-        return false;
+                        return &j->seen[i];
+        return NULL;
 }
 
 static bool is_second(const struct judge *j, const char *label, size_t key)
@@ -266,6 +266,7 @@ static void take_envelope(
 {
         const struct kind *kind = kind_of(e->predicate_type);
         _cleanup_free_ char *label = NULL;
+        struct judge_seen *seen;
 
         if (!names_any(j, e)) {
                 if (own)
@@ -274,8 +275,11 @@ static void take_envelope(
                                 e->n_subjects - 1);
                 return;
         }
-        if (is_repeated(j, e))
+        seen = seen_before(j, e);
+        if (seen) {
+                judge_log_entries(j, e, seen, where);
                 return;
+        }
         list(j, e, file, own);
         if (!kind || !judge_times(j, e, where) || !judge_key_is_valid(j, e, where))
                 return;
@@ -286,7 +290,12 @@ static void take_envelope(
                         label);
                 return;
         }
-        *KILN_APPEND(j->seen, j->n_seen) = (struct judge_seen){TAKE_PTR(label), e->key, e->payload_sha256};
+        seen = KILN_APPEND(j->seen, j->n_seen);
+        *seen = (struct judge_seen){.kind = TAKE_PTR(label),
+                .where = kiln_strdup(where),
+                .key = e->key,
+                .payload_sha256 = e->payload_sha256};
+        judge_log_entries(j, e, seen, where);
         kind->take(j, e, where);
 }
 

@@ -19,6 +19,7 @@ enum judge_check {
         CHECK_SBOM,         /* files, purls, build root */
         CHECK_LOCK,         /* lock.json */
         CHECK_TESTS,        /* test results */
+        CHECK_LOG,          /* transparency logs */
         CHECK_POLICY,       /* what the policy demands or does not allow */
         CHECK_VOTES,        /* k of n, dissent */
         N_CHECKS,
@@ -68,14 +69,23 @@ struct judge_test {
 };
 
 struct judge_seen { /* an envelope that was read */
-        char *kind;
+        char *kind, *where;
         size_t key;
         struct kiln_digest payload_sha256;
+        bool logged;     /* an accepted log holds it */
+        char *elsewhere; /* a log that holds it, by what it says, and is not accepted; NULL: none */
 };
 
-struct judge_time {                   /* what a time stamp says of a signature */
-        struct kiln_digest signature; /* SHA-256 of its bytes */
-        char *where;                  /* file that the stamp is in */
+struct judge_head { /* a tree that a log has signed */
+        const char *log;
+        uint64_t size;
+        struct kiln_digest root;
+        char *where;
+};
+
+struct judge_time { /* what a time stamp says of a signature */
+        unsigned char signature[KILN_DSSE_SIGNATURE_BYTES];
+        char *where; /* file that the stamp is in */
         enum kiln_verdict verdict;
         char *problem;                /* unless the verdict is OK; else: */
         int64_t earliest_s, latest_s; /* the signature existed at this moment */
@@ -100,6 +110,8 @@ struct judge {
         size_t n_seen;
         struct judge_time *times; /* complete before the first attestation is read */
         size_t n_times;
+        struct judge_head *heads;
+        size_t n_heads;
         json_t *findings, *attestations;
         bool incomplete; /* something was not judged for want of this host */
         bool made[N_CHECKS];
@@ -137,6 +149,12 @@ bool judge_key_is_valid(struct judge *j, const struct kiln_envelope *e, const ch
 /* The same for the key of a package's own signature: an attestation that names this very file dates it. */
 void judge_date(struct judge *j, const struct kiln_envelope *e, struct judge_package *p);
 void judge_package_key(struct judge *j, struct judge_package *p, const struct kiln_policy_package_key *key);
+
+/* judge-log.c: the log entries that came with an envelope; seen: what is known of it. Then, over everything
+ * that was read, what is in no log. */
+void judge_log_entries(
+        struct judge *j, const struct kiln_envelope *e, struct judge_seen *seen, const char *where);
+void judge_logged(struct judge *j);
 
 /* judge-policy.c: policy and votes, over what was read. */
 void judge_policy(struct judge *j);

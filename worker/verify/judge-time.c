@@ -31,7 +31,7 @@ static void judge_stamp(struct judge *j, const struct kiln_bundle_stamps *s, siz
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
         struct kiln_timestamp stamp;
 
-        t->signature = kiln_digest_of(s->signature.data, s->signature.len);
+        memcpy(t->signature, s->signature.data, sizeof(t->signature));
         t->where = kiln_strdup(file);
         if (kiln_timestamp_check(kiln_buf_str(der), der->len, s->signature.data, s->signature.len, &how, file,
                     &stamp, &err) < 0) {
@@ -61,7 +61,7 @@ void judge_read_times(struct judge *j, int dir_fd, const char *path)
 
 static bool is_over(const struct judge_time *t, const struct kiln_envelope *e)
 {
-        return kiln_digest_equal(&t->signature, &e->signature_sha256);
+        return memcmp(t->signature, e->signature, sizeof(t->signature)) == 0;
 }
 
 const struct judge_time *judge_time_of(const struct judge *j, const struct kiln_envelope *e)

@@ -12,7 +12,7 @@
 #define FINDINGS_MAX 1000 /* of one group; what follows changes the verdict only */
 
 static const char *const check_names[N_CHECKS] = {"package", "attestations", "times", "subjects",
-        "provenance", "sbom", "lock", "tests", "policy", "votes"};
+        "provenance", "sbom", "lock", "tests", "log", "policy", "votes"};
 
 static const char *const form_names[] = {[FORM_UNATTESTED] = "unattested",
         [FORM_SIGNED] = "signed",
@@ -343,8 +343,13 @@ static void judge_clear(struct judge *j)
                 free(j->tests[i].name);
                 free(j->tests[i].isa);
         }
-        for (size_t i = 0; i < j->n_seen; i++)
+        for (size_t i = 0; i < j->n_seen; i++) {
                 free(j->seen[i].kind);
+                free(j->seen[i].where);
+                free(j->seen[i].elsewhere);
+        }
+        for (size_t i = 0; i < j->n_heads; i++)
+                free(j->heads[i].where);
         for (size_t i = 0; i < j->n_times; i++)
                 judge_time_clear(&j->times[i]);
         free(j->times);
@@ -353,6 +358,7 @@ static void judge_clear(struct judge *j)
         free(j->boms);
         free(j->tests);
         free(j->seen);
+        free(j->heads);
         if (j->dir_fd >= 0)
                 close(j->dir_fd);
 }
@@ -380,6 +386,7 @@ json_t *kiln_verify_judge(
         if (readable > 0) {
                 judge_read_attestations(&j);
                 check_documents(&j);
+                judge_logged(&j);
                 judge_policy(&j);
         }
         return result(&j);

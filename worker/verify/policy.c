@@ -26,6 +26,9 @@ void kiln_policy_free(struct kiln_policy *p)
                 free(p->package_keys[i].fingerprint);
         free(p->owners);
         free(p->package_keys);
+        for (size_t i = 0; i < p->n_logs; i++)
+                kiln_log_key_free(p->logs[i]);
+        free(p->logs);
         kiln_verify_keys_clear(&p->keys);
         kiln_timestamp_authorities_clear(&p->authorities);
         kiln_keyring_free(p->keyring);
@@ -163,6 +166,24 @@ int kiln_policy_add_authority(struct kiln_policy *p, const char *path, struct ki
         return add_authority(p, &unnamed, path, err);
 }
 
+int kiln_policy_add_log(struct kiln_policy *p, const char *path, struct kiln_error *err)
+{
+        _cleanup_(kiln_log_key_freep) struct kiln_log_key *key = NULL;
+        _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
+        int r = read_key_file(path, &text, err);
+
+        if (r < 0)
+                return r;
+        if (strlen(kiln_buf_str(&text)) != text.len || kiln_log_key_parse(kiln_buf_str(&text), &key) < 0) {
+                kiln_error_set(err, KILN_BAD_INPUT, EINVAL, "reading the key", path,
+                        "it is no verifier key of a log (NAME+ID+BASE64, of Ed25519)");
+                kiln_error_advise(err, "`kiln log init` and `kiln signer --show` print one.");
+                return -EINVAL;
+        }
+        *KILN_APPEND(p->logs, p->n_logs) = TAKE_PTR(key);
+        return 0;
+}
+
 int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kiln_error *err)
 {
         static const char *const names[] = {KILN_KEYS_ATTEST_PUBLIC, KILN_KEYS_OPENPGP_PUBLIC};
@@ -283,6 +304,31 @@ static int read_keys(
         return 0;
 }
 
+static int read_log(struct document *d, const struct kiln_toml *table, struct kiln_error *err)
+{
+        static const struct kiln_toml_field fields[] = {{"file", KILN_TOML_T_STRING, true, 0}};
+        _cleanup_free_ char *file = NULL, *path = NULL;
+        int r = read_table(d, table, fields, KILN_ARRAY_SIZE(fields), &file, err);
+
+        if (r < 0)
+                return r;
+        path = file[0] == '/' ? kiln_strdup(file) : kiln_path_join(d->dir, file);
+        return kiln_policy_add_log(d->policy, path, err);
+}
+
+static int read_logs(struct document *d, const struct kiln_toml *list, struct kiln_error *err)
+{
+        if (list && list->kind != KILN_TOML_ARRAY)
+                return kiln_toml_error(d->name, list, err, "write it as [[log]]");
+        for (size_t i = 0; list && i < list->n_children; i++) {
+                int r = read_log(d, &list->children[i], err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int read_threshold(struct document *d, const struct kiln_toml *table, struct kiln_error *err)
 {
         static const struct kiln_toml_field fields[] = {
@@ -328,6 +374,7 @@ static int read_require(struct document *d, const struct kiln_toml *table, struc
                 {"provenance", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, provenance)},
                 {"sbom", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, sbom)},
                 {"time-stamp", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, time_stamp)},
+                {"logged", KILN_TOML_T_BOOLEAN, false, offsetof(struct kiln_policy, logged)},
         };
         static const char *const levels[] = {"v1", "v2", "v3", "v4", NULL};
         int r = read_table(d, table, fields, KILN_ARRAY_SIZE(fields), d->policy, err);
@@ -337,6 +384,8 @@ static int read_require(struct document *d, const struct kiln_toml *table, struc
         if (r == 0 && d->policy->time_stamp && d->policy->authorities.n == 0)
                 r = kiln_toml_error(d->name, table, err,
                         "time-stamp demands a [[time-stamp-authority]] whose stamps are accepted");
+        if (r == 0 && d->policy->logged && d->policy->n_logs == 0)
+                r = kiln_toml_error(d->name, table, err, "logged needs a [[log]] that counts");
         for (char **s = d->policy->sandbox; r == 0 && s && *s; s++) {
                 struct kiln_digest digest;
 
@@ -371,12 +420,13 @@ int kiln_policy_parse(const char *name, const char *text, size_t len, const char
         struct kiln_policy **ret, struct kiln_error *err)
 {
         struct top {
-                const struct kiln_toml *key, *package_key, *authority, *threshold, *require, *allow;
+                const struct kiln_toml *key, *package_key, *authority, *log, *threshold, *require, *allow;
         } t = {0};
         static const struct kiln_toml_field fields[] = {
                 {"key", KILN_TOML_T_NODE, false, offsetof(struct top, key)},
                 {"package-key", KILN_TOML_T_NODE, false, offsetof(struct top, package_key)},
                 {"time-stamp-authority", KILN_TOML_T_NODE, false, offsetof(struct top, authority)},
+                {"log", KILN_TOML_T_NODE, false, offsetof(struct top, log)},
                 {"threshold", KILN_TOML_T_NODE, false, offsetof(struct top, threshold)},
                 {"require", KILN_TOML_T_NODE, false, offsetof(struct top, require)},
                 {"allow", KILN_TOML_T_NODE, false, offsetof(struct top, allow)},
@@ -399,6 +449,8 @@ int kiln_policy_parse(const char *name, const char *text, size_t len, const char
                 r = read_keys(&d, t.package_key, FILE_PACKAGE_KEY, err);
         if (r == 0)
                 r = read_keys(&d, t.authority, FILE_AUTHORITY, err);
+        if (r == 0)
+                r = read_logs(&d, t.log, err);
         if (r == 0 && t.threshold)
                 r = read_threshold(&d, t.threshold, err);
         if (r == 0 && t.require)

@@ -4,6 +4,7 @@
  * without one, what an attestation declares openly is accepted. */
 #pragma once
 
+#include "worker/attest/log/note.h"
 #include "worker/attest/timestamp.h"
 #include "worker/source/rpmfile.h"
 #include "worker/verify/envelope.h"
@@ -48,6 +49,9 @@ struct kiln_policy {
         struct kiln_policy_package_key *package_keys;
         size_t n_package_keys;
         struct kiln_timestamp_authorities authorities;
+        struct kiln_log_key *
+                *logs; /* transparency logs whose entries count; several keys can be of one name */
+        size_t n_logs;
         int64_t agree_keys, agree_operators; /* how many must vouch for a package */
         enum kiln_policy_dissent dissent;
         char *isa;             /* "v1" … "v4"; NULL: any */
@@ -56,6 +60,7 @@ struct kiln_policy {
         char **tests;          /* names of test results that must be there */
         bool provenance, sbom; /* must be there */
         bool time_stamp;       /* every attestation must have one of an authority */
+        bool logged;           /* every attestation must be in one of the logs */
         struct kiln_policy_allow allow;
 };
 void kiln_policy_free(struct kiln_policy *p);
@@ -73,6 +78,9 @@ int kiln_policy_parse(const char *name, const char *text, size_t len, const char
 
 /* Adds a key file that may speak for any builder: PEM (attestations) or ASCII-armored OpenPGP (packages). */
 int kiln_policy_add_key(struct kiln_policy *p, const char *path, struct kiln_error *err);
+
+/* Adds a file with a log's verifier key (worker/attest/log/note.h). */
+int kiln_policy_add_log(struct kiln_policy *p, const char *path, struct kiln_error *err);
 
 /* Adds the public halves of a local key pair, where there is one. */
 int kiln_policy_add_local(struct kiln_policy *p, const char *key_dir, struct kiln_error *err);
