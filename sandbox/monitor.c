@@ -4,12 +4,11 @@
  * the sandbox's user namespace with two capabilities there: taking it over would give little more than an
  * installing package has anyway. Killing it kills PID 1, and so everything. */
 #include "sandbox/caps.h"
-#include "sandbox/deleted.h"
+#include "sandbox/disk.h"
 #include "sandbox/idmap.h"
 #include "sandbox/notify.h"
 #include "sandbox/setup.h"
 #include "sandbox/trace.h"
-#include "sandbox/tree.h"
 #include "sandbox/util.h"
 
 #include <fcntl.h>
@@ -19,59 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-
-/* Measures the upper directory (and disk_fd) for the disk limit, and what is deleted there but still open.
- * Needs the user namespace's DAC_OVERRIDE to see everything, SYS_PTRACE to see the descriptors, and time to
- * walk, so it is a process of its own. */
-static void disk_watch(struct setup *u)
-{
-        static const int caps[] = {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE};
-        struct rlimit files;
-        const int trees[] = {u->s->upper_fd, u->s->disk_fd};
-        int keep[1 + SANDBOX_COUNT(trees)] = {u->control_fd};
-        size_t n_keep = 1;
-
-        for (size_t i = 0; i < SANDBOX_COUNT(trees); i++)
-                if (trees[i] >= 0)
-                        keep[n_keep++] = trees[i];
-
-        if (idmap_become_root(&u->s->idmap, &u->err) < 0)
-                setup_die(u);
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        prctl(PR_SET_DUMPABLE, 0);
-        if (setup_close_all_but(keep, n_keep) < 0 || caps_reduce(caps, SANDBOX_COUNT(caps)) < 0)
-                _exit(1);
-        if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-                files.rlim_cur = files.rlim_max; /* one descriptor a level */
-                setrlimit(RLIMIT_NOFILE, &files);
-        }
-        int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (;;) {
-                struct message m = {.kind = MESSAGE_DISK};
-                uint64_t start = sandbox_now_ns(), pause, deleted;
-
-                for (size_t i = 0; i < SANDBOX_COUNT(trees); i++) {
-                        uint64_t bytes = 0;
-
-                        /* what cannot be measured is over any limit */
-                        if (trees[i] < 0)
-                                continue;
-                        if (tree_size(trees[i], &bytes) < 0 || bytes > UINT64_MAX - m.bytes)
-                                bytes = UINT64_MAX - m.bytes;
-                        m.bytes += bytes;
-                }
-                deleted = deleted_size(proc, trees, SANDBOX_COUNT(trees));
-                m.bytes += deleted < UINT64_MAX - m.bytes ? deleted : UINT64_MAX - m.bytes;
-                if (message_send(u->control_fd, &m, NULL, 0) < 0)
-                        _exit(0);
-                /* once a second, but a huge tree must not keep a processor busy: at most a tenth of the time
-                 */
-                pause = (sandbox_now_ns() - start) * 9;
-                if (pause < UINT64_C(1000000000))
-                        pause = UINT64_C(1000000000);
-                nanosleep(&(struct timespec){(time_t)(pause / 1000000000), (long)(pause % 1000000000)}, NULL);
-        }
-}
 
 static void monitor_loop(struct setup *u, int init_pidfd)
 {
@@ -127,14 +73,9 @@ static int monitor_setup(struct setup *u, pid_t *ret_watcher)
                 _exit(127); /* the caller has given up, and knows why */
         /* before the pid namespace: a process of that would be seen inside, and PID 1's end would wait for it
          */
-        if (u->s->limits.disk_bytes > 0 && (u->s->upper_fd >= 0 || u->s->disk_fd >= 0)) {
-                n = TRY(u->hook, &u->err, "fork disk watcher", fork());
-                if (n < 0)
-                        return n;
-                if (n == 0)
-                        disk_watch(u);
-                *ret_watcher = n;
-        }
+        n = disk_start(u, ret_watcher);
+        if (n < 0)
+                return n;
         n = trace_start(u); /* likewise */
         if (n < 0)
                 return n;
