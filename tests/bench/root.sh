@@ -4,7 +4,8 @@
 # rpm in one plain transaction into an empty root (scriptlets run, digests checked, nothing synced; without the time
 # to unpack that rpm), and beside bubblewrap executing rpmbuild in an unpacked root, in the same run; where dnf is
 # installed, beside `dnf --installroot` with the host's rpm too, and where obs-build is, beside its root from the same
-# packages (by its own clock, whole seconds, until it says that packages are in). Medians of pairs.
+# packages (by its own clock, whole seconds, until it says that packages are in). Where the package asks for more than
+# the base has, also how long the delta on top takes, beside `bsdtar`. Medians of pairs.
 #
 # Usage: root.sh KILN SRPM [PAIRS]   as root, with KILN_CACHE holding the bootstrap repository. Needs bsdtar, bwrap, jq.
 # On a machine that does other things, run it as `chrt -r 1 root.sh ...`: every run is short.
@@ -23,8 +24,9 @@ ms() { # COMMAND...
 }
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 build() { rm -rf "$work/out"; "$kiln" rebuild -q -t bootstrap --no-check -o "$work/out" "$srpm"; }
-# Milliseconds that the base layer took; and those from the request to the first rpmbuild.
+# Milliseconds that the base layer took, and the delta; and those from the request to the first rpmbuild.
 base() { jq '[.phases[] | select(.name == "root")][0].durationMs | tonumber' "$work/out/result.json"; }
+delta() { jq '[.phases[] | select(.name == "root")][1].durationMs | tonumber' "$work/out/result.json"; }
 first_exec() { jq '.firstExecMs | tonumber' "$work/out/result.json"; }
 unpack() { # LIST DIRECTORY
         # shellcheck disable=SC2016
@@ -82,14 +84,16 @@ build >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 location() { jq -r ".packages[] | select($1) | .location" "$work/out/lock.json" | sed "s|^|$cache/bootstrap/repo/|"; }
 location '.layer != "DELTA"' >"$work/packages"
 location '.layer == "BOOTSTRAP"' >"$work/closure"
+location '.layer == "DELTA"' >"$work/added"
 prepare
 ! command -v obs-build >/dev/null || obs_prepare
-echo "packages of the base: $(wc -l <"$work/packages"), of the closure that runs rpm: $(wc -l <"$work/closure")"
+echo "packages of the base: $(wc -l <"$work/packages"), of the closure that runs rpm: $(wc -l <"$work/closure"), of the delta: $(wc -l <"$work/added")"
 # Nothing is removed between the runs: file systems are slow where much was just deleted.
 for i in $(seq "$pairs"); do
         [ ! -e "$cache/layers" ] || mv "$cache/layers" "$work/layers.$i"
         ms build >/dev/null
         base >>"$work/cold"
+        [ ! -s "$work/added" ] || { delta >>"$work/delta"; ms unpack "$work/added" "$work/added.$i" >>"$work/delta-bsdtar"; }
         ms build >/dev/null
         first_exec >>"$work/warm"
         [ ! -e "$work/tar" ] || { mv "$work/tar" "$work/tar.$i"; mv "$work/upper" "$work/upper.$i"; mv "$work/work" "$work/work.$i"; }
@@ -99,9 +103,9 @@ for i in $(seq "$pairs"); do
         [ ! -e "$work/obs" ] || install_obs "$work/obsroot.$i" >>"$work/obs.ms"
         ! command -v dnf >/dev/null || ms install_dnf "$work/dnf.$i" >>"$work/dnf"
 done
-for what in cold warm bsdtar rpm bwrap dnf obs.ms; do
+for what in cold warm bsdtar rpm bwrap dnf obs.ms delta delta-bsdtar; do
         [ -e "$work/$what" ] || continue
-        printf '%-8s median %5d ms, smallest %5d, largest %5d\n' "${what%.ms}" "$(median <"$work/$what")" \
+        printf '%-12s median %5d ms, smallest %5d, largest %5d\n' "${what%.ms}" "$(median <"$work/$what")" \
                 "$(sort -n "$work/$what" | head -n 1)" "$(sort -n "$work/$what" | tail -n 1)"
 done
 awk -v c="$(median <"$work/cold")" -v r="$(median <"$work/rpm")" -v b="$(median <"$work/bsdtar")" \
