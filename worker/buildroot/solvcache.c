@@ -38,27 +38,43 @@ struct bounded {
         bool in_declaration;
 };
 
+/* How many bytes from here on can be nothing but more of the same token: those up to the next '<'. */
+static size_t bounded_plain(const struct bounded *b, const char *data, size_t n)
+{
+        const char *tag;
+
+        if (b->at < 2 || b->in_declaration || b->before == '<')
+                return 0;
+        tag = memchr(data, '<', n);
+        return tag ? (size_t)(tag - data) : n;
+}
+
 /* What expat would keep in memory: false when it is more than any repository has. Comments, CDATA and
  * processing instructions are one token and may hold any number of '<'. No repository has them; the
  * declaration, which is read like an instruction, is taken at the very beginning. */
 static bool bounded_look(struct bounded *b, const char *data, size_t n)
 {
-        for (size_t i = 0; i < n; i++, b->at++) {
-                char c = data[i];
+        for (size_t i = 0, step; i < n; i += step, b->at += step) {
+                step = bounded_plain(b, data + i, n - i);
+                if (step > 0) {
+                        b->token_bytes += step;
+                } else {
+                        char c = data[i];
 
-                if (c == '?' && b->at == 1)
-                        b->in_declaration = true;
-                else if (b->before == '<' && (c == '!' || c == '?'))
+                        step = 1;
+                        if (c == '?' && b->at == 1)
+                                b->in_declaration = true;
+                        else if (b->before == '<' && (c == '!' || c == '?'))
+                                return false;
+                        if (b->before == '?' && c == '>')
+                                b->in_declaration = false;
+                        if (c == '<' && b->in_declaration)
+                                return false;
+                        b->token_bytes = c == '<' ? 0 : b->token_bytes + 1;
+                }
+                if (b->token_bytes > TOKEN_BYTES_MAX)
                         return false;
-                if (b->before == '?' && c == '>')
-                        b->in_declaration = false;
-                if (c == '<' && b->in_declaration)
-                        return false;
-                if (c == '<')
-                        b->token_bytes = 0;
-                else if (++b->token_bytes > TOKEN_BYTES_MAX)
-                        return false;
-                b->before = c;
+                b->before = data[i + step - 1];
         }
         return true;
 }
