@@ -1,7 +1,8 @@
 #!/bin/bash
 # What the sandbox costs a build: the same rpmbuild of the same sources in the same root content, in `kiln shell` and in a
-# plain chroot, in pairs. The time is taken inside, around rpmbuild alone, elapsed and processor time; the medians of the
-# pairs' ratios are printed. Then whole `kiln rebuild`s: time until rpmbuild is first executed with everything cached, time
+# plain chroot, in pairs; and, to tell what costs how much, in the sandbox on a plain directory, and in a chroot on an
+# overlay of it. The time is taken inside, around rpmbuild alone, elapsed and processor time; the medians of the ratios to the
+# plain chroot of the same round are printed. Then whole `kiln rebuild`s: time until rpmbuild is first executed with everything cached, time
 # to attest and sign, largest memory of the kiln process; and what the layers take on disk.
 #
 # Usage: build.sh KILN SRPM [PAIRS]   as root, with KILN_CACHE holding the bootstrap repository. Needs jq, python3.
@@ -21,11 +22,24 @@ inside='cd /builddir && rm -rf build/BUILD build/RPMS build/SRPMS build/BUILDROO
         time rpmbuild -ba --nocheck --define "_topdir /builddir/build" --define "_smp_build_ncpus 2" build/SPECS/*.spec >log 2>&1 ||
         { tail -n 30 log; exit 1; }'
 sandboxed() { "$kiln" shell -q -t bootstrap --no-check "$srpm" bash -c "$inside" 2>&1; }
-plain() { # the mounts exist for this run alone: nothing that is removed later is ever mounted on
+bare() {
+        "$kiln" sandbox --root "$work/root" --writable /tmp --writable /var/tmp --bind "$work/home:/builddir" --cpus 2 \
+                --release 6.12.0 --env HOME=/builddir --env LANG=C.UTF-8 --env TZ=UTC --env PATH=/usr/bin:/bin \
+                --env SOURCE_DATE_EPOCH=1736164800 bash -c "$inside" 2>&1
+}
+in_chroot() { # MOUNT DIRECTORY: the mounts exist for this run alone, so nothing that is removed later is ever mounted on
         # shellcheck disable=SC2016
-        unshare --mount bash -c 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" &&
+        unshare --mount bash -c 'eval "$3"; mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" &&
+                mount --bind "$0/root/builddir" "$1/builddir" &&
                 exec chroot --userspec=1000:1000 "$1" env -i PATH=/usr/bin:/bin HOME=/builddir LANG=C.UTF-8 TZ=UTC \
-                        SOURCE_DATE_EPOCH=1736164800 bash -c "$2"' - "$work/root" "$inside" 2>&1
+                        SOURCE_DATE_EPOCH=1736164800 bash -c "$2"' "$work" "$2" "$inside" "$1" 2>&1
+}
+plain() { in_chroot : "$work/root"; }
+overlay() {
+        rm -rf "$work/upper" "$work/work"
+        mkdir "$work/upper" "$work/work"
+        # shellcheck disable=SC2016
+        in_chroot 'mount -t overlay -o "userxattr,volatile,lowerdir=$0/root,upperdir=$0/upper,workdir=$0/work" bench "$1"' "$work/merged"
 }
 
 # The root and the prepared sources, as the build sees them.
@@ -35,19 +49,24 @@ mkdir "$work/root"
         --exclude=./proc --exclude=./sys --exclude=./dev . | tar -C "$work/root" -x --owner=0 --group=0 --numeric-owner
 mkdir -p "$work/root"/{proc,sys,dev,builddir,tmp,var/tmp}
 chmod 1777 "$work/root/tmp" "$work/root/var/tmp"
+mkdir "$work/merged"
+cp -a "$work/root/builddir" "$work/home"
 chown -R 1000:1000 "$work/root/builddir"
+owner=$(stat -c %u "$cache"/layers/*/root | head -n 1) # of id 0 inside
+chown -R "$((owner + 1000)):$((owner + 1000))" "$work/home"
 
-for _ in $(seq "$pairs"); do
-        sandboxed | awk '$1 == "time" { print $2, $3 + $4; seen = 1 } END { exit !seen }' >"$work/a" || { sandboxed; exit 1; }
-        plain | awk '$1 == "time" { print $2, $3 + $4; seen = 1 } END { exit !seen }' >"$work/b" || { plain; exit 1; }
-        paste -d ' ' "$work/a" "$work/b" >>"$work/pairs"
+for round in $(seq "$pairs"); do
+        for how in plain sandboxed bare overlay; do
+                "$how" >"$work/said" || true
+                awk -v how="$how" -v round="$round" '$1 == "time" { print how, round, $2, $3 + $4; seen = 1 } END { exit !seen }' \
+                        "$work/said" >>"$work/times" || { cat "$work/said" >&2; exit 1; }
+        done
 done
-awk '{ print $1 }' "$work/pairs" >"$work/kiln.s"
-awk '{ print $3 }' "$work/pairs" >"$work/plain.s"
-awk '{ printf "%.3f\n", $1 / $3 }' "$work/pairs" >"$work/ratio"
-awk '{ printf "%.3f\n", $2 / $4 }' "$work/pairs" >"$work/cpu"
-echo "rpmbuild in kiln's sandbox: $(spread "$work/kiln.s") s, in a plain chroot: $(spread "$work/plain.s") s"
-echo "ratio of $pairs pairs: elapsed $(spread "$work/ratio"), processor time $(spread "$work/cpu")"
+ratio() { awk -v how="$1" -v field="$2" '$1 == "plain" { of[$2] = $field } $1 == how { printf "%.3f\n", $field / of[$2] }' "$work/times" >"$work/ratio"; spread "$work/ratio"; }
+for how in plain sandboxed bare overlay; do
+        awk -v how="$how" '$1 == how { print $3 }' "$work/times" >"$work/s"
+        printf '%-9s %s s; to plain: elapsed %s, processor time %s\n' "$how" "$(spread "$work/s")" "$(ratio "$how" 3)" "$(ratio "$how" 4)"
+done
 
 # The largest memory of the kiln process itself; its children have their own.
 cat >"$work/peak" <<'END'
