@@ -55,6 +55,22 @@ chown -R 1000:1000 "$work/root/builddir"
 owner=$(stat -c %u "$cache"/layers/*/root | head -n 1) # of id 0 inside
 chown -R "$((owner + 1000)):$((owner + 1000))" "$work/home"
 
+# Files that were just written lie in the page cache in small pieces, which costs whoever maps them some percent. Both roots
+# are read from the disk again, in the same way.
+sync -f "$cache"
+python3 - "$work/root" "$cache"/layers/*/root <<'END'
+import os, stat, sys
+for top in sys.argv[1:]:
+    for directory, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(directory, name)
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                fd = os.open(path, os.O_RDONLY)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(fd)
+END
+for how in plain sandboxed bare overlay; do "$how" >"$work/said"; done
+
 for round in $(seq "$pairs"); do
         for how in plain sandboxed bare overlay; do
                 "$how" >"$work/said" || true
