@@ -111,8 +111,8 @@ struct kiln_sandbox_limits { /* 0: no limit */
         uint64_t pids;         /* cgroup pids.max, and RLIMIT_NPROC in the sandbox's own user namespace */
         uint64_t output_bytes; /* what the program may print */
         uint64_t file_bytes;   /* RLIMIT_FSIZE */
-        uint64_t disk_bytes;   /* bytes below upper_fd and disk_fd; watched once a second, a huge tree less often
-                                  (disk.h) */
+        uint64_t disk_bytes;   /* bytes below upper_fd and disk_fd; watched once a second, a huge tree less
+                                  often   (disk.h) */
         bool hard;             /* refuse when memory or pids cannot be enforced (no delegated cgroup) */
 };
 
@@ -264,10 +264,10 @@ struct kiln_sandbox_result {
         uint64_t peak_rss_bytes;    /* largest single process */
         uint64_t peak_memory_bytes; /* of the tree, from the cgroup; 0 without one */
         uint64_t peak_pids;         /* likewise */
-        uint64_t peak_disk_bytes; /* as the disk limit's watcher saw it (disk.h); 0 without one */
-        uint64_t exec_ns;         /* monotonic time at which the program was executed */
-        bool cgroup;              /* limits were enforced by a cgroup */
-        bool observe_lost;        /* more happened than was told: the kernel's queue overflowed */
+        uint64_t peak_disk_bytes;   /* as the disk limit's watcher saw it (disk.h); 0 without one */
+        uint64_t exec_ns;           /* monotonic time at which the program was executed */
+        bool cgroup;                /* limits were enforced by a cgroup */
+        bool observe_lost;          /* more happened than was told: the kernel's queue overflowed */
         enum kiln_id_mode id_mode;
 
         struct kiln_sandbox_denied denied[64]; /* calls the policy denied and a listener saw */
