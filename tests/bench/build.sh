@@ -55,8 +55,8 @@ chown -R 1000:1000 "$work/root/builddir"
 owner=$(stat -c %u "$cache"/layers/*/root | head -n 1) # of id 0 inside
 chown -R "$((owner + 1000)):$((owner + 1000))" "$work/home"
 
-# Files that were just written lie in the page cache in small pieces, which costs whoever maps them some percent. Both roots
-# are read from the disk again, in the same way.
+# One root may just have been written, the other not, and the page cache keeps what was written otherwise than what was read.
+# Both are read from the disk again, so that this makes no difference.
 sync -f "$cache"
 python3 - "$work/root" "$cache"/layers/*/root <<'END'
 import os, stat, sys
