@@ -11,6 +11,7 @@ declare -A skipped=(
         ["kiln toolchain bootstrap"]="takes minutes; contrib/try and contrib/check do it"
         ["kiln sandbox --root ./tree --uid 0 -- rpm -qa"]="needs a tree that has rpm; tests/e2e/sandbox.sh runs in trees of its own"
         ["kiln verify --bundle stamped/ --tsa http://tsa.example.org/ --tsa-cert tsa.pem results/"]="asks an authority; tests/e2e/timestamp.sh has one of its own"
+        ["kiln calibrate --sample 20 --source https://mirror.example/fedora/43/source/tree https://mirror.example/fedora/43/os"]="asks a mirror; tests/e2e/calibrate.sh has one of its own"
         ["kiln cache gc --quota 10G"]="would collect what other examples use; see tests/e2e/cache.sh"
 )
 
