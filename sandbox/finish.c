@@ -68,6 +68,7 @@ void run_finish(struct run *r)
         result->peak_pids = peaks.pids > 0 ? peaks.pids - 1 : 0; /* without PID 1 */
         result->id_mode = r->s->idmap.mode;
         const struct kiln_sandbox_limits *l = &r->s->limits;
+        result->ended_by = result->limit;
         if (result->how == KILN_SANDBOX_LIMITED && peaks.pids_refused > 0 &&
                 (result->limit == KILN_LIMIT_WALL || result->limit == KILN_LIMIT_SILENCE)) {
                 /* a fork bomb: whether it gives up or tries until its time is over, the reason is one */
@@ -113,6 +114,6 @@ void run_finish(struct run *r)
         }
         if (limit != KILN_LIMIT_NONE) {
                 result->how = KILN_SANDBOX_LIMITED;
-                result->limit = limit;
+                result->limit = result->ended_by = limit;
         }
 }

@@ -255,7 +255,9 @@ struct kiln_sandbox_denied {
 struct kiln_sandbox_result {
         enum kiln_sandbox_how how;
         int status;
-        enum kiln_sandbox_limit limit;
+        enum kiln_sandbox_limit limit;    /* the reason */
+        enum kiln_sandbox_limit ended_by; /* WALL or SILENCE where that was reached after forks were refused,
+                                             which is the reason then; else as `limit` */
         uint64_t limit_value, limit_peak; /* in the limit's own unit */
         bool limit_guessed;               /* a memory kill without a cgroup to prove it */
 

@@ -202,7 +202,7 @@ int build_run_go(struct kiln_build *b, struct build_run *run, const char *doing,
         usage_add(&b->usage, &result);
         if (run->s.n_observe > 0)
                 observed_end(&b->observed, result.observe_lost);
-        b->usage.limit = result.limit;
+        b->usage.limit = result.ended_by;
         if (!b->usage.first_exec_ns && run->s.argv)
                 b->usage.first_exec_ns = result.exec_ns;
         unit = kiln_sandbox_limit_unit(result.limit);
