@@ -94,6 +94,19 @@ done
 verifies() { "$kiln" verify -q "$first" >"$work/log" 2>&1; }
 check "  which verify as those do" verifies
 
+# %prep has a run of its own, but not a /tmp of its own.
+file=$({
+        head_of leaves
+        printf '%%prep\necho one >/tmp/left; mkdir /var/tmp/left; echo two >/var/tmp/left/over; chmod 700 /var/tmp/left
+%%build\ncat /tmp/left /var/tmp/left/over >made; rm -r /tmp/left /var/tmp/left
+%%install\ninstall -D made %%{buildroot}/made\n%%files\n/made\n'
+        tail_of
+} | srpm leaves)
+verdict "what %prep leaves in /tmp and /var/tmp is there for %build" 0 OK '' "$file" --observe
+first=$last_out
+verdict "the same without --observe" 0 OK '' "$file"
+check "  gives the same package" same leaves-1-1.noarch.rpm
+
 # Each round of %generate_buildrequires makes a source package too, and reads every source for it.
 file=$({
         head_of rounds 'Source0: installed' 'Source1: carried'

@@ -64,7 +64,7 @@ int kiln_build_open(const struct kiln_context *c, const struct kiln_build_params
 
         b->context = c;
         b->params = p;
-        b->scratch_fd = b->lease_fd = b->home_fd = -1;
+        b->scratch_fd = b->lease_fd = b->home_fd = b->prep_fd = -1;
         b->epoch_s = p->source_date_epoch_s;
         b->transcript.phase = build_phase;
         b->transcript.ctx = b;
@@ -88,6 +88,7 @@ void kiln_build_close(struct kiln_build *b)
         if (!b)
                 return;
         kiln_closep(&b->home_fd);
+        kiln_closep(&b->prep_fd);
         kiln_closep(&b->scratch_fd);
         if (b->name)
                 kiln_idmap_rmtree(&b->params->idmap, b->build_fd, b->name, &serr);

@@ -19,6 +19,7 @@ struct kiln_build {
         unsigned runs;
         int64_t epoch_s; /* < 0: rpmbuild takes it from the changelog */
         bool prepared;   /* %prep has run */
+        int prep_fd;     /* the upper directory of %prep's own run, for the run that goes on after it; -1 */
         char *spec;
         struct transcript transcript;
         struct kiln_build_usage usage;

@@ -118,6 +118,8 @@ static int rpmbuild(struct kiln_build *b, const struct kiln_root *root, const ch
         if (b->params->observe && strcmp(mode, "-bs") != 0)
                 build_run_observe(b, &run, strcmp(mode, "-bp") == 0 ? OBSERVED_PREP : OBSERVED_BUILD);
         r = build_run_go(b, &run, doing, b->spec, ret_status, err);
+        if (strcmp(mode, "-bp") == 0)
+                b->prep_fd = TAKE_FD(run.upper_fd);
         /* Also after a success: a script that goes on without a file it could not write makes other packages.
          */
         return r < 0 ? r : build_check_room(b, doing, b->spec, err);
@@ -231,7 +233,7 @@ char *kiln_dependency_format(const struct kiln_rpm_dependency *d)
 }
 
 /* Whoever observes needs to know what %prep unpacked before anything else is made of it: %prep gets a run of
- * its own, after which the others go on as they do after a round of %generate_buildrequires. */
+ * its own, after which the next goes on in the same root: what %prep left in /tmp and /var/tmp is there. */
 static int observed_prep(
         struct kiln_build *b, const struct kiln_root *root, const char *doing, struct kiln_error *err)
 {

@@ -128,7 +128,8 @@ int build_run_init(
         for (size_t i = 0; i < MOUNTS_MAX; i++)
                 run->fds[i] = -1;
         b->runs++;
-        run->upper_fd = kiln_idmap_mkdir(&p->idmap, b->scratch_fd, upper, 0, 0, &serr);
+        run->upper_fd = b->prep_fd >= 0 ? TAKE_FD(b->prep_fd)
+                                        : kiln_idmap_mkdir(&p->idmap, b->scratch_fd, upper, 0, 0, &serr);
         if (run->upper_fd >= 0)
                 run->work_fd = kiln_idmap_mkdir(&p->idmap, b->scratch_fd, work, 0, 0, &serr);
         if (run->work_fd < 0)
