@@ -17,6 +17,8 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define TREES 2
+/* However large the tree: what others remove may hide for so long only that it grows. */
+#define WAIT_MAX_NS (60 * SECOND_NS)
 
 bool disk_is_due(const struct disk_measured *last, uint64_t now_ns, uint64_t grown_bytes)
 {
@@ -24,7 +26,7 @@ bool disk_is_due(const struct disk_measured *last, uint64_t now_ns, uint64_t gro
         uint64_t room = last->limit_bytes > last->bytes ? last->limit_bytes - last->bytes : 0;
         uint64_t much = (room < last->bytes ? room : last->bytes) / 4;
 
-        return since >= took * 99 || (since >= took * 9 && grown_bytes >= much);
+        return since >= took * 99 || (since >= took * 9 && (since >= WAIT_MAX_NS || grown_bytes >= much));
 }
 
 /* Bytes in use on the file system, whoever's they are; 0 when it does not say. */
