@@ -99,6 +99,8 @@ culprit place build-path /usr/share/place/facts --also-vary build-path <<<'pwd >
 file=$(packet homebody <<<'pwd >/dev/null; echo always >facts')
 verdict "a package that does not depend on its path" 0 OK '' "$file" --check-reproducible --also-vary build-path
 is "  is the same under another one" 1 "$(test_result "$last_out" '.passedTests[]' | grep -cx build-path)"
+culprit stamped clock 'Spec|Sourcepkgid' --also-vary build-path <<<': %(date +%s)
+echo always >facts'
 # A build that fills what it is given, but only the second time. Memory is tried first, and ends first.
 culprit glutton host-name 'the build fails' <<<'[ $(uname -n) = localhost ] || head -c 30G /dev/zero >big; echo always >facts'
 is "  what it did to memory says nothing about the order of directories" directory-order "$(test_result "$last_out" '.warnedTests[]' | grep -x directory-order)"

@@ -186,7 +186,6 @@ static void outer_ids_vary(struct vary_setting *s, const struct vary_host *h)
 static void path_vary(struct vary_setting *s, const struct vary_host *h)
 {
         s->params.view.home = "/vary/another/builddir";
-        s->path = true;
 }
 
 /* In the order in which they are tried alone: common causes first. */

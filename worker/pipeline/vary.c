@@ -42,8 +42,8 @@ static int outcome_compare(const struct search *s, const struct kiln_built *buil
         struct kiln_error *err)
 {
         if (!o->failure)
-                return vary_compare(
-                        s->job->context, built, n_built, o->built, o->n_built, setting->path, hits, err);
+                return vary_compare(s->job->context, built, n_built, o->built, o->n_built,
+                        setting->params.view.home, hits, err);
         vary_hits_add(hits, "", "the build fails", o->failure);
         return 0;
 }

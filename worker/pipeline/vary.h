@@ -27,7 +27,6 @@ struct vary_setting {
         struct kiln_build_params params;
         bool single_id; /* on a root that was installed under a single id */
         bool other_ids; /* and stand for other ids on the host */
-        bool path;      /* the build directory is elsewhere */
 };
 
 struct vary_factor {
@@ -68,10 +67,11 @@ struct vary_hits {
         size_t n;
 };
 void vary_hits_clear(struct vary_hits *h);
-/* Adds what differs between two builds' packages, at most VARY_HITS_MAX. other_path: what names the build
- * directory in every package is no difference (tags Spec and Sourcepkgid). */
+/* Adds what differs between two builds' packages, at most VARY_HITS_MAX. b_home: what b's build directory
+ * was called, where that was not KILN_BUILD_HOME; then tag Sourcepkgid is no difference, and neither is tag
+ * Spec where only that name differs. NULL: the same for both. */
 int vary_compare(const struct kiln_context *c, const struct kiln_built *a, size_t n_a,
-        const struct kiln_built *b, size_t n_b, bool other_path, struct vary_hits *hits,
+        const struct kiln_built *b, size_t n_b, const char *b_home, struct vary_hits *hits,
         struct kiln_error *err);
 void vary_hits_add(struct vary_hits *hits, const char *package, const char *subject, const char *aspect);
 bool vary_hits_have(const struct vary_hits *hits, const struct vary_hit *hit);
