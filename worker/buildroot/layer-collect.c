@@ -171,8 +171,8 @@ static int layer_remove(const struct kiln_idmap *map, int fd, const char *name, 
         return 0;
 }
 
-int kiln_layers_collect(
-        const struct kiln_context *c, uint64_t quota_bytes, uint64_t *ret_freed_bytes, struct kiln_error *err)
+int kiln_layers_collect(const struct kiln_context *c, uint64_t quota_bytes, uint64_t *ret_freed_bytes,
+        uint64_t *ret_left_bytes, struct kiln_error *err)
 {
         _cleanup_close_ int fd = -1;
         struct kiln_sandbox_error serr = {0};
@@ -201,5 +201,6 @@ int kiln_layers_collect(
         if (r < 0)
                 return r;
         *ret_freed_bytes = freed;
+        *ret_left_bytes = total;
         return 0;
 }

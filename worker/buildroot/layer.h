@@ -62,6 +62,6 @@ struct kiln_layers_stat {
 int kiln_layers_stat(const struct kiln_context *c, struct kiln_layers_stat *ret, struct kiln_error *err);
 
 /* Removes what nobody holds: rubbish always, then least recently used layers until at most quota_bytes
- * remain. */
+ * remain. *ret_left_bytes: of what remains. */
 int kiln_layers_collect(const struct kiln_context *c, uint64_t quota_bytes, uint64_t *ret_freed_bytes,
-        struct kiln_error *err);
+        uint64_t *ret_left_bytes, struct kiln_error *err);

@@ -75,18 +75,17 @@ static void print_text(const struct kiln_context *c, const struct sizes *z, cons
 static int collect(struct kiln_context *c, struct kiln_store *s, uint64_t quota, uint64_t *ret_freed,
         struct kiln_error *err)
 {
-        uint64_t layers_freed = 0, store_freed = 0, wanted;
-        struct sizes z = {0};
-        int r = sizes_find(c, s, &z, err);
+        uint64_t layers_freed = 0, layers_left = 0, store_freed = 0, wanted;
+        struct kiln_store_stat store = {0};
+        int r = kiln_store_stat(s, &store, err);
 
         if (r < 0)
                 return r;
-        wanted = z.store.bytes < quota ? quota - z.store.bytes : 0;
-        r = kiln_layers_collect(c, wanted, &layers_freed, err);
+        wanted = store.bytes < quota ? quota - store.bytes : 0;
+        r = kiln_layers_collect(c, wanted, &layers_freed, &layers_left, err);
         if (r < 0)
                 return r;
-        z.layers.bytes -= layers_freed < z.layers.bytes ? layers_freed : z.layers.bytes;
-        r = kiln_store_collect(s, z.layers.bytes < quota ? quota - z.layers.bytes : 0, &store_freed, err);
+        r = kiln_store_collect(s, layers_left < quota ? quota - layers_left : 0, &store_freed, err);
         if (r == 0)
                 *ret_freed = layers_freed + store_freed;
         return r;
