@@ -342,7 +342,10 @@ static void probe_network(void)
                 .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x01010101), .sin_port = htons(53)};
         struct if_nameindex *names = if_nameindex();
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        int lite = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDPLITE);
 
+        CHECK("UDP-Lite, where the kernel has it", lite >= 0 || errno == EPROTONOSUPPORT);
+        close(lite);
         CHECK("only lo",
                 names && names[0].if_name && strcmp(names[0].if_name, "lo") == 0 && !names[1].if_name);
         CHECK("no way out", connect(fd, (struct sockaddr *)&address, sizeof address) < 0);

@@ -220,8 +220,8 @@ static bool inet_is_listed(uint32_t type, uint32_t protocol)
         case SOCK_STREAM:
                 return protocol == 0 || protocol == IPPROTO_TCP || protocol == 262 /* IPPROTO_MPTCP */;
         case SOCK_DGRAM:
-                return protocol == 0 || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
-                       protocol == IPPROTO_ICMPV6;
+                return protocol == 0 || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
+                       protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
         case SOCK_RAW:
                 return true;
         default:
