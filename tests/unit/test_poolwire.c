@@ -4,6 +4,7 @@
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -96,6 +97,65 @@ static void test_not_whole(void **state)
         end(&e);
 }
 
+static size_t count_fds(void)
+{
+        DIR *dir = opendir("/proc/self/fd");
+        size_t n = 0;
+
+        assert_non_null(dir);
+        while (readdir(dir))
+                n++;
+        closedir(dir);
+        return n;
+}
+
+/* A part of a message, with n_fds descriptors. */
+static void send_part(int socket, const void *bytes, size_t len, size_t n_fds)
+{
+        union {
+                char bytes[CMSG_SPACE(8 * sizeof(int))];
+                struct cmsghdr align;
+        } control = {{0}};
+        struct iovec iov = {(void *)bytes, len};
+        struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes};
+        struct cmsghdr *c;
+
+        msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        c = CMSG_FIRSTHDR(&msg);
+        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(n_fds * sizeof(int)),
+                .cmsg_level = SOL_SOCKET,
+                .cmsg_type = SCM_RIGHTS};
+        for (size_t i = 0; i < n_fds; i++)
+                memcpy(CMSG_DATA(c) + i * sizeof(int), &socket, sizeof(int));
+        assert_int_equal(sendmsg(socket, &msg, 0), len);
+}
+
+/* None of them stays open, whether they come at once, in parts, or more of them than anybody makes room for. */
+static void test_descriptors(void **state)
+{
+        const struct pool_message m = {POOL_WARN, 0, 4};
+        struct ends e;
+
+        for (size_t n = 2; n <= 8; n++) {
+                size_t before;
+
+                begin(&e);
+                before = count_fds();
+                send_part(e.a, &m, sizeof(m), n);
+                close(TAKE_FD(e.a));
+                assert_int_equal(receive(&e), -EPROTO);
+                assert_int_equal(e.fd, -1);
+                assert_int_equal(count_fds(), before - 1);
+                end(&e);
+        }
+        begin(&e);
+        send_part(e.a, &m, sizeof(m), 1);
+        send_part(e.a, "text", 4, 1);
+        assert_int_equal(receive(&e), -EPROTO);
+        assert_int_equal(e.fd, -1);
+        end(&e);
+}
+
 static void test_strings(void **state)
 {
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
@@ -126,6 +186,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_whole),
                 cmocka_unit_test(test_not_whole),
+                cmocka_unit_test(test_descriptors),
                 cmocka_unit_test(test_strings),
                 cmocka_unit_test(test_cancelled),
         };

@@ -59,7 +59,32 @@ static int wait_readable(int socket, int cancel_fd)
         return p[1].revents ? -ECANCELED : 0;
 }
 
-/* One recvmsg(), the descriptor that came with it in *ret_fd unless one did before. */
+/* The kernel has put as many descriptors into this process as the control buffer holds, however long the
+ * message says it is: each is kept or closed. Another one than the first is -EPROTO. */
+static int take_fds(struct msghdr *msg, int *ret_fd)
+{
+        int r = msg->msg_flags & MSG_CTRUNC ? -EPROTO : 0;
+
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+                const unsigned char *at = CMSG_DATA(c);
+
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t left = c->cmsg_len - CMSG_LEN(0); left >= sizeof(int); left -= sizeof(int)) {
+                        _cleanup_close_ int fd = -1;
+
+                        memcpy(&fd, at, sizeof(fd));
+                        at += sizeof(fd);
+                        if (*ret_fd >= 0)
+                                r = -EPROTO;
+                        else
+                                *ret_fd = TAKE_FD(fd);
+                }
+        }
+        return r;
+}
+
+/* One recvmsg(), the descriptor that came with it in *ret_fd. */
 static ssize_t receive_some(int socket, int cancel_fd, void *data, size_t len, int *ret_fd)
 {
         struct iovec iov = {data, len};
@@ -68,7 +93,7 @@ static ssize_t receive_some(int socket, int cancel_fd, void *data, size_t len, i
                 .msg_iovlen = 1,
                 .msg_control = control.bytes,
                 .msg_controllen = sizeof(control.bytes)};
-        int r = wait_readable(socket, cancel_fd), fd;
+        int r = wait_readable(socket, cancel_fd);
         ssize_t n;
 
         if (r < 0)
@@ -78,15 +103,8 @@ static ssize_t receive_some(int socket, int cancel_fd, void *data, size_t len, i
         while (n < 0 && errno == EINTR);
         if (n <= 0)
                 return n < 0 && errno != ECONNRESET ? -errno : -EPIPE;
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-                        c->cmsg_len != CMSG_LEN(sizeof(fd)))
-                        continue;
-                memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-                kiln_closep(ret_fd);
-                *ret_fd = fd;
-        }
-        return n;
+        r = take_fds(&msg, ret_fd);
+        return r < 0 ? r : n;
 }
 
 int pool_receive(int socket, int cancel_fd, struct pool_message *ret, struct kiln_buf *text, int *ret_fd)

@@ -35,7 +35,7 @@ struct pool_message {
 int pool_send(int socket, enum pool_message_kind kind, uint32_t number, const struct kiln_buf *text, int fd);
 
 /* Waits for one, also for cancel_fd (-1: never). Replaces *text; *ret_fd is the caller's, or -1. -EPIPE: the
- * other one is gone; -ECANCELED; -EPROTO. */
+ * other one is gone; -ECANCELED; -EPROTO, also when more than one descriptor came. */
 int pool_receive(int socket, int cancel_fd, struct pool_message *ret, struct kiln_buf *text, int *ret_fd);
 
 /* Strings of a text: each with its NUL. */
