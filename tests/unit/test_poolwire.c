@@ -1,6 +1,7 @@
 /* Messages between a pool's two processes: whole ones arrive, others are refused. */
 #include "worker/buildroot/poolwire.h"
 
+#include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 
@@ -32,7 +33,7 @@ static int receive(struct ends *e)
 {
         kiln_closep(&e->fd);
         e->fd = -1;
-        return pool_receive(e->b, -1, &e->m, &e->text, &e->fd);
+        return pool_receive(e->b, NULL, &e->m, &e->text, &e->fd);
 }
 
 static void end(struct ends *e)
@@ -53,8 +54,8 @@ static void test_whole(void **state)
         pool_put(&text, "one");
         pool_put(&text, NULL);
         pool_put(&text, "three");
-        assert_int_equal(pool_send(e.a, POOL_SOLVE, 7, &text, e.a), 0);
-        assert_int_equal(pool_send(e.a, POOL_FILE, 0, NULL, -1), 0);
+        assert_int_equal(pool_send(e.a, NULL, POOL_SOLVE, 7, &text, e.a), 0);
+        assert_int_equal(pool_send(e.a, NULL, POOL_FILE, 0, NULL, -1), 0);
         assert_int_equal(receive(&e), 0);
         assert_int_equal(e.m.kind, POOL_SOLVE);
         assert_int_equal(e.m.number, 7);
@@ -93,7 +94,7 @@ static void test_not_whole(void **state)
         end(&e);
         begin(&e);
         close(TAKE_FD(e.b));
-        assert_true(pool_send(e.a, POOL_SOLVE, 0, NULL, -1) < 0); /* and no signal */
+        assert_true(pool_send(e.a, NULL, POOL_SOLVE, 0, NULL, -1) < 0); /* and no signal */
         end(&e);
 }
 
@@ -169,14 +170,41 @@ static void test_strings(void **state)
         kiln_strv_free(strings);
 }
 
+/* To one who does not read. */
+static int send_until_full(int socket, const struct pool_until *until)
+{
+        int r = 0;
+
+        for (int i = 0; r == 0 && i < 1 << 20; i++)
+                r = pool_send(socket, until, POOL_FILE, 0, NULL, -1);
+        return r;
+}
+
+static void test_deadline(void **state)
+{
+        struct pool_until until = {-1, kiln_clock_ns() + 10000000};
+        struct ends e;
+
+        begin(&e);
+        assert_int_equal(pool_receive(e.b, &until, &e.m, &e.text, &e.fd), -ETIMEDOUT);
+        assert_int_equal(send_until_full(e.a, &until), -ETIMEDOUT);
+        kiln_buf_append(&e.text, (char[1 << 20]){0}, 1 << 20);
+        until.deadline_ns = kiln_clock_ns() + 10000000;
+        assert_int_equal(pool_send(e.b, &until, POOL_SOLVE, 0, &e.text, -1), -ETIMEDOUT);
+        end(&e);
+}
+
 static void test_cancelled(void **state)
 {
+        struct pool_until until = {-1, UINT64_MAX};
         struct ends e, cancel;
 
         begin(&e);
         begin(&cancel);
         assert_int_equal(kiln_fd_write(cancel.a, "x", 1), 0);
-        assert_int_equal(pool_receive(e.b, cancel.b, &e.m, &e.text, &e.fd), -ECANCELED);
+        until.cancel_fd = cancel.b;
+        assert_int_equal(pool_receive(e.b, &until, &e.m, &e.text, &e.fd), -ECANCELED);
+        assert_int_equal(send_until_full(e.a, &until), -ECANCELED);
         end(&cancel);
         end(&e);
 }
@@ -188,6 +216,7 @@ int main(void)
                 cmocka_unit_test(test_not_whole),
                 cmocka_unit_test(test_descriptors),
                 cmocka_unit_test(test_strings),
+                cmocka_unit_test(test_deadline),
                 cmocka_unit_test(test_cancelled),
         };
 

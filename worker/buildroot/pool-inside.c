@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define CPU_S 1800
 #define SOCKET_FD 3
 
 /* ---- what is asked of the process outside ---------------------------------------------------------------
@@ -30,8 +29,8 @@ static int ask_file(const struct pool *p, enum pool_message_kind kind, size_t re
         struct pool_message m;
         int fd = -1;
 
-        if (pool_send(p->fd, kind, (uint32_t)repository, NULL, -1) < 0 ||
-                pool_receive(p->fd, -1, &m, &text, &fd) < 0 || m.kind != POOL_FILE)
+        if (pool_send(p->fd, NULL, kind, (uint32_t)repository, NULL, -1) < 0 ||
+                pool_receive(p->fd, NULL, &m, &text, &fd) < 0 || m.kind != POOL_FILE)
                 _exit(0); /* nobody is there who would want an answer */
         return fd;
 }
@@ -57,7 +56,7 @@ void outside_keep(const struct pool *p, size_t repository, const struct kiln_buf
 
         if (fd < 0 || bytes->len > SOLVCACHE_BYTES_MAX || kiln_fd_write(fd, bytes->data, bytes->len) < 0)
                 return; /* not kept: made again next time */
-        if (pool_send(p->fd, POOL_KEEP, (uint32_t)repository, NULL, fd) < 0)
+        if (pool_send(p->fd, NULL, POOL_KEEP, (uint32_t)repository, NULL, fd) < 0)
                 _exit(0);
 }
 
@@ -66,7 +65,7 @@ void outside_warn(const struct pool *p, const char *text)
         _cleanup_buf_ struct kiln_buf message = KILN_BUF_INIT;
 
         pool_put(&message, text);
-        if (pool_send(p->fd, POOL_WARN, 0, &message, -1) < 0)
+        if (pool_send(p->fd, NULL, POOL_WARN, 0, &message, -1) < 0)
                 _exit(0);
 }
 
@@ -108,7 +107,7 @@ static int confine_calls(void)
  * descriptors that are others here. */
 static int confine(int *fd, pid_t parent)
 {
-        static const struct rlimit no_core = {0, 0}, cpu = {CPU_S, CPU_S};
+        static const struct rlimit no_core = {0, 0}, cpu = {POOL_CPU_S, POOL_CPU_S};
         static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
         for (size_t i = 0; i < KILN_ARRAY_SIZE(ignored); i++)
@@ -134,12 +133,12 @@ static int answer(struct pool *p, int r, const struct kiln_buf *text, const stru
         _cleanup_buf_ struct kiln_buf failure = KILN_BUF_INIT;
 
         if (r == 0)
-                return pool_send(p->fd, POOL_ANSWER, 0, text, -1);
+                return pool_send(p->fd, NULL, POOL_ANSWER, 0, text, -1);
         pool_put(&failure, err->doing);
         pool_put(&failure, err->subject);
         pool_put(&failure, err->cause);
         pool_put(&failure, err->advice);
-        return pool_send(p->fd, POOL_FAILED, err->verdict, &failure, -1);
+        return pool_send(p->fd, NULL, POOL_FAILED, err->verdict, &failure, -1);
 }
 
 static int serve_solve(struct pool *p, const struct kiln_buf *request, size_t n_conflicts)
@@ -196,7 +195,7 @@ static int serve(struct pool *p, struct packages *packages)
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
         _cleanup_close_ int fd = -1;
         struct pool_message m;
-        int r = pool_receive(p->fd, -1, &m, &text, &fd), n = (int)packages->n;
+        int r = pool_receive(p->fd, NULL, &m, &text, &fd), n = (int)packages->n;
 
         if (r < 0)
                 return r;

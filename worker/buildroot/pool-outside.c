@@ -1,6 +1,7 @@
 /* A pool as the rest of kiln sees it: a process that solves (pool-inside.c), and what that asks for
  * meanwhile. Only this side has the network, the store and the cache; what the other says is read as hostile
  * input. */
+#include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 #include "worker/buildroot/pool-inside.h"
@@ -27,6 +28,7 @@ struct kiln_pool {
         size_t n_metadata, n_warnings;
         pid_t pid;
         int fd; /* -1: it has failed, and is not asked again */
+        struct pool_until until;
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -142,6 +144,9 @@ static int pool_broken(struct kiln_pool *p, int r, struct kiln_error *err)
         if (r == -EPIPE || r == -ECONNRESET)
                 return pool_end(p, err);
         pool_end(p, NULL);
+        if (r == -ETIMEDOUT)
+                return kiln_error_set(err, KILN_INFRA, 0, DOING, "the solver",
+                        "its process had no answer after %d minutes", POOL_ANSWER_S / 60);
         return kiln_error_set(
                 err, KILN_INFRA, -r, DOING, "the solver", "what its process said makes no sense");
 }
@@ -159,11 +164,19 @@ static int take_failure(const struct pool_message *m, const struct kiln_buf *tex
         return -EIO;
 }
 
-/* A file that it asked for. */
+/* Its time for the next answer begins. */
+static void pool_start_clock(struct kiln_pool *p)
+{
+        p->until = (struct pool_until){p->context->cancel_fd,
+                kiln_clock_ns() + (uint64_t)POOL_ANSWER_S * UINT64_C(1000000000)};
+}
+
+/* A file that it asked for. The time to fetch it is not its own. */
 static int give_file(struct kiln_pool *p, const struct pool_message *m, struct kiln_error *err)
 {
         const struct metadata *from = &p->metadata[m->number];
         _cleanup_close_ int fd = -1;
+        uint64_t before = kiln_clock_ns();
         int r = 0;
 
         if (m->kind == POOL_CACHED)
@@ -176,7 +189,8 @@ static int give_file(struct kiln_pool *p, const struct pool_message *m, struct k
                 pool_end(p, NULL);
                 return r;
         }
-        r = pool_send(p->fd, POOL_FILE, 0, NULL, fd);
+        p->until.deadline_ns += kiln_clock_ns() - before;
+        r = pool_send(p->fd, &p->until, POOL_FILE, 0, NULL, fd);
         return r < 0 ? pool_broken(p, r, err) : 0;
 }
 
@@ -186,7 +200,7 @@ static int pool_wait(struct kiln_pool *p, struct kiln_buf *text, struct kiln_err
         for (;;) {
                 _cleanup_close_ int fd = -1;
                 struct pool_message m;
-                int r = pool_receive(p->fd, p->context->cancel_fd, &m, text, &fd);
+                int r = pool_receive(p->fd, &p->until, &m, text, &fd);
 
                 if (r < 0)
                         return pool_broken(p, r, err);
@@ -243,6 +257,7 @@ int kiln_pool_open(const struct kiln_context *c, struct kiln_store *s, const str
                 close(TAKE_FD(p->fd));
                 return kiln_error_set(err, KILN_INFRA, errno, "starting", "the solver", "cannot fork");
         }
+        pool_start_clock(p);
         r = pool_wait(p, &text, err);
         if (r < 0)
                 return r;
@@ -265,7 +280,7 @@ void kiln_pool_free(struct kiln_pool *p)
 static int pool_ask(struct kiln_pool *p, enum pool_message_kind kind, uint32_t number, struct kiln_buf *text,
         int fd, struct kiln_error *err)
 {
-        int r = p->fd < 0 ? -EPIPE : pool_send(p->fd, kind, number, text, fd);
+        int r = p->fd < 0 ? -EPIPE : pool_send(p->fd, &p->until, kind, number, text, fd);
 
         if (p->fd < 0)
                 return kiln_error_set(
@@ -302,6 +317,7 @@ int kiln_pool_solve(
                 pool_put(&text, *s);
         for (const char *const *s = q->conflicts; s && *s; s++, n_conflicts++)
                 pool_put(&text, *s);
+        pool_start_clock(p);
         r = pool_ask(p, POOL_SOLVE, n_conflicts, &text, -1, err);
         if (r == 0)
                 r = pool_wait(p, &text, err);
@@ -321,6 +337,7 @@ int kiln_pool_installable(struct kiln_pool *p, const int *rpm_fds, const char *c
         _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
         int r = 0;
 
+        pool_start_clock(p);
         for (size_t i = 0; r == 0 && i < n; i++) {
                 kiln_buf_reset(&text);
                 kiln_buf_puts(&text, names[i]);

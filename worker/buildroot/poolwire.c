@@ -1,9 +1,11 @@
 #include "worker/buildroot/poolwire.h"
 
+#include "worker/base/clock.h"
 #include "worker/base/file.h"
 #include "worker/base/mem.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,7 +15,47 @@ union control {
         struct cmsghdr align;
 };
 
-int pool_send(int socket, enum pool_message_kind kind, uint32_t number, const struct kiln_buf *text, int fd)
+static int wait_for(int socket, short events, const struct pool_until *until)
+{
+        struct pollfd p[2] = {{socket, events, 0}, {until ? until->cancel_fd : -1, POLLIN, 0}};
+        int n, left_ms = -1;
+
+        do {
+                uint64_t now = until ? kiln_clock_ns() : 0;
+
+                if (until && now >= until->deadline_ns)
+                        return -ETIMEDOUT;
+                if (until) {
+                        uint64_t ms = (until->deadline_ns - now) / 1000000 + 1;
+
+                        left_ms = ms < INT_MAX ? (int)ms : INT_MAX;
+                }
+                n = poll(p, 2, left_ms);
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+        } while (n <= 0);
+        return p[1].revents ? -ECANCELED : 0;
+}
+
+/* One sendmsg(), when there is room. */
+static ssize_t send_some(int socket, const struct pool_until *until, const struct msghdr *msg)
+{
+        for (;;) {
+                ssize_t n = sendmsg(socket, msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+                int r;
+
+                if (n >= 0)
+                        return n;
+                if (errno != EINTR && errno != EAGAIN)
+                        return -errno;
+                r = wait_for(socket, POLLOUT, until);
+                if (r < 0)
+                        return r;
+        }
+}
+
+int pool_send(int socket, const struct pool_until *until, enum pool_message_kind kind, uint32_t number,
+        const struct kiln_buf *text, int fd)
 {
         struct pool_message m = {kind, number, text ? (uint32_t)text->len : 0};
         struct iovec iov = {&m, sizeof(m)};
@@ -34,29 +76,16 @@ int pool_send(int socket, enum pool_message_kind kind, uint32_t number, const st
                 c->cmsg_len = CMSG_LEN(sizeof(fd));
                 memcpy(CMSG_DATA(c), &fd, sizeof(fd));
         }
-        do
-                n = sendmsg(socket, &msg, MSG_NOSIGNAL);
-        while (n < 0 && errno == EINTR);
-        if (n != sizeof(m)) /* a buffer that is too full for twelve bytes makes sendmsg() wait */
-                return n < 0 ? -errno : -EPROTO;
+        n = send_some(socket, until, &msg);
+        if (n != sizeof(m)) /* twelve bytes go whole or not at all */
+                return n < 0 ? (int)n : -EPROTO;
         for (size_t done = 0; text && done < text->len; done += (size_t)n) {
-                n = send(socket, text->data + done, text->len - done, MSG_NOSIGNAL);
-                if (n < 0 && errno == EINTR)
-                        n = 0;
+                iov = (struct iovec){text->data + done, text->len - done};
+                n = send_some(socket, until, &(struct msghdr){.msg_iov = &iov, .msg_iovlen = 1});
                 if (n < 0)
-                        return -errno;
+                        return (int)n;
         }
         return 0;
-}
-
-static int wait_readable(int socket, int cancel_fd)
-{
-        struct pollfd p[2] = {{socket, POLLIN, 0}, {cancel_fd, POLLIN, 0}};
-
-        while (poll(p, 2, -1) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return p[1].revents ? -ECANCELED : 0;
 }
 
 /* The kernel has put as many descriptors into this process as the control buffer holds, however long the
@@ -85,7 +114,8 @@ static int take_fds(struct msghdr *msg, int *ret_fd)
 }
 
 /* One recvmsg(), the descriptor that came with it in *ret_fd. */
-static ssize_t receive_some(int socket, int cancel_fd, void *data, size_t len, int *ret_fd)
+static ssize_t receive_some(
+        int socket, const struct pool_until *until, void *data, size_t len, int *ret_fd)
 {
         struct iovec iov = {data, len};
         union control control;
@@ -93,7 +123,7 @@ static ssize_t receive_some(int socket, int cancel_fd, void *data, size_t len, i
                 .msg_iovlen = 1,
                 .msg_control = control.bytes,
                 .msg_controllen = sizeof(control.bytes)};
-        int r = wait_readable(socket, cancel_fd);
+        int r = wait_for(socket, POLLIN, until);
         ssize_t n;
 
         if (r < 0)
@@ -107,14 +137,15 @@ static ssize_t receive_some(int socket, int cancel_fd, void *data, size_t len, i
         return r < 0 ? r : n;
 }
 
-int pool_receive(int socket, int cancel_fd, struct pool_message *ret, struct kiln_buf *text, int *ret_fd)
+int pool_receive(int socket, const struct pool_until *until, struct pool_message *ret, struct kiln_buf *text,
+        int *ret_fd)
 {
         _cleanup_close_ int fd = -1;
         struct pool_message m;
         char chunk[65536];
 
         for (size_t got = 0; got < sizeof(m);) {
-                ssize_t n = receive_some(socket, cancel_fd, (char *)&m + got, sizeof(m) - got, &fd);
+                ssize_t n = receive_some(socket, until, (char *)&m + got, sizeof(m) - got, &fd);
 
                 if (n < 0)
                         return (int)n;
@@ -126,7 +157,7 @@ int pool_receive(int socket, int cancel_fd, struct pool_message *ret, struct kil
         while (text->len < m.len) {
                 size_t left = m.len - text->len;
                 ssize_t n = receive_some(
-                        socket, cancel_fd, chunk, left < sizeof(chunk) ? left : sizeof(chunk), &fd);
+                        socket, until, chunk, left < sizeof(chunk) ? left : sizeof(chunk), &fd);
 
                 if (n < 0)
                         return (int)n;

@@ -31,12 +31,20 @@ struct pool_message {
         uint32_t kind, number, len; /* len bytes of text follow */
 };
 
-/* Negative errno. fd: -1 for none. */
-int pool_send(int socket, enum pool_message_kind kind, uint32_t number, const struct kiln_buf *text, int fd);
+/* How long the other one is waited for, whether it is to read or to write. NULL: for ever. */
+struct pool_until {
+        int cancel_fd;        /* -1: never */
+        uint64_t deadline_ns; /* of kiln_clock_ns() */
+};
 
-/* Waits for one, also for cancel_fd (-1: never). Replaces *text; *ret_fd is the caller's, or -1. -EPIPE: the
- * other one is gone; -ECANCELED; -EPROTO, also when more than one descriptor came. */
-int pool_receive(int socket, int cancel_fd, struct pool_message *ret, struct kiln_buf *text, int *ret_fd);
+/* Negative errno: -ECANCELED, -ETIMEDOUT. fd: -1 for none. */
+int pool_send(int socket, const struct pool_until *until, enum pool_message_kind kind, uint32_t number,
+        const struct kiln_buf *text, int fd);
+
+/* Replaces *text; *ret_fd is the caller's, or -1. -EPIPE: the other one is gone; -ECANCELED; -ETIMEDOUT;
+ * -EPROTO, also when more than one descriptor came. */
+int pool_receive(int socket, const struct pool_until *until, struct pool_message *ret, struct kiln_buf *text,
+        int *ret_fd);
 
 /* Strings of a text: each with its NUL. */
 void pool_put(struct kiln_buf *text, const char *string); /* NULL as "" */
