@@ -3,11 +3,15 @@
 #include "tests/unit/repohelp.h"
 
 #include "worker/buildroot/lock.h"
+#include "worker/buildroot/pool-inside.h"
+#include "worker/buildroot/poolwire.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define PACKAGES "=Pkg: rpm 4.20-1 x86_64\n=Pkg: make 4.4-1 x86_64\n=Pkg: foo 1-1 x86_64\n"
@@ -169,6 +173,132 @@ static void test_memory(void **state)
         assert_int_equal(solve(p, &err), 0);
 }
 
+/* ---- a process that was taken over ---- */
+
+static void (*hostile)(int fd);
+static int hostile_cancel_fd = -1;
+
+void __real_pool_inside(
+        int fd, pid_t parent, const struct kiln_toolchain *t, const struct metadata *metadata, size_t n);
+void __wrap_pool_inside(
+        int fd, pid_t parent, const struct kiln_toolchain *t, const struct metadata *metadata, size_t n);
+
+void __wrap_pool_inside(
+        int fd, pid_t parent, const struct kiln_toolchain *t, const struct metadata *metadata, size_t n)
+{
+        if (!hostile)
+                __real_pool_inside(fd, parent, t, metadata, n);
+        hostile(fd);
+        pause();
+        _exit(0);
+}
+
+/* Opening a pool with it; its end is the test's. */
+static void open_hostile(struct fixture *f, void (*with)(int fd), int wanted, const char *because)
+{
+        _cleanup_target_ struct target t;
+        _cleanup_(kiln_pool_freep) struct kiln_pool *p = NULL;
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+
+        target_init(&t, f, 1, "make");
+        repo_write_text(t.dirs[0], PACKAGES);
+        hostile = with;
+        assert_int_equal(open_pool(f, &t, &p, &err), wanted);
+        hostile = NULL;
+        assert_non_null(strstr(err.cause, because));
+        no_child();
+}
+
+static void say_message(int fd, uint32_t kind, uint32_t number, uint32_t len)
+{
+        const struct pool_message m = {kind, number, len};
+
+        (void)!write(fd, &m, sizeof(m));
+}
+
+static void say_nothing_known(int fd)
+{
+        say_message(fd, POOL_FAILED + 1, 0, 0);
+}
+
+static void say_question(int fd)
+{
+        say_message(fd, POOL_SOLVE, 0, 0);
+}
+
+static void ask_repository_of_nobody(int fd)
+{
+        say_message(fd, POOL_PRIMARY, 1, 0);
+}
+
+static void keep_nothing(int fd)
+{
+        say_message(fd, POOL_KEEP, 0, 0);
+}
+
+static void fail_without_strings(int fd)
+{
+        say_message(fd, POOL_FAILED, KILN_INFRA, 0);
+}
+
+static void say_too_much(int fd)
+{
+        say_message(fd, POOL_ANSWER, 0, UINT32_MAX);
+}
+
+static void send_two_descriptors(int fd)
+{
+        struct pool_message m = {POOL_WARN, 0, 0};
+        union {
+                char bytes[CMSG_SPACE(2 * sizeof(int))];
+                struct cmsghdr align;
+        } control = {{0}};
+        struct iovec iov = {&m, sizeof(m)};
+        struct msghdr msg = {.msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof(control.bytes)};
+
+        control.align = (struct cmsghdr){
+                .cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.align), (int[]){fd, fd}, 2 * sizeof(int));
+        (void)!sendmsg(fd, &msg, 0);
+        say_message(fd, POOL_ANSWER, 0, 0);
+}
+
+/* Until nobody takes its questions any more: who answered them waits to be read. The user gives up then. */
+static void ask_and_not_read(int fd)
+{
+        struct pollfd p = {fd, POLLOUT, 0};
+
+        while (poll(&p, 1, 200) > 0)
+                say_message(fd, POOL_CACHED, 0, 0);
+        (void)!write(hostile_cancel_fd, "x", 1);
+}
+
+static void test_nonsense(void **state)
+{
+        static void (*const all[])(int) = {say_nothing_known, say_question, ask_repository_of_nobody,
+                keep_nothing, fail_without_strings, say_too_much, send_two_descriptors};
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(all); i++)
+                open_hostile(*state, all[i], -EPROTO, "makes no sense");
+}
+
+static void test_not_reading(void **state)
+{
+        struct fixture *f = *state;
+        int fds[2];
+
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        f->context.cancel_fd = fds[0];
+        hostile_cancel_fd = fds[1];
+        open_hostile(f, ask_and_not_read, -ECANCELED, "cancelled");
+        f->context.cancel_fd = -1;
+        close(fds[0]);
+        close(fds[1]);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -178,6 +308,8 @@ int main(void)
                 T(test_killed),
                 T(test_cancelled),
                 T(test_memory),
+                T(test_nonsense),
+                T(test_not_reading),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
