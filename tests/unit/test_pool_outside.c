@@ -11,7 +11,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #define PACKAGES "=Pkg: rpm 4.20-1 x86_64\n=Pkg: make 4.4-1 x86_64\n=Pkg: foo 1-1 x86_64\n"
@@ -73,7 +77,7 @@ static void test_confined(void **state)
         for (struct dirent *e; (e = readdir(dir));)
                 n += e->d_name[0] != '.';
         closedir(dir);
-        assert_int_equal(n, 4); /* the standard ones and the socket */
+        assert_int_equal(n, 5); /* /dev/null three times, the socket, a file in memory */
         assert_int_equal(prlimit(child(), RLIMIT_AS, NULL, &memory), 0);
         assert_true(memory.rlim_cur != RLIM_INFINITY && memory.rlim_max == memory.rlim_cur);
         kiln_pool_free(TAKE_PTR(p));
@@ -285,6 +289,41 @@ static void test_nonsense(void **state)
                 open_hostile(*state, all[i], -EPROTO, "makes no sense");
 }
 
+static pid_t victim;
+
+/* Says nonsense when it can do what it should not. */
+static void try_what_is_refused(int fd)
+{
+        struct stat st;
+        bool good = pool_confine(&fd, getppid()) == 0;
+
+        good = good && syscall(SYS_tgkill, victim, victim, 0) < 0 && errno == EPERM;
+        good = good && syscall(SYS_tgkill, getpid(), getpid(), 0) == 0;
+        good = good && fcntl(fd, F_SETOWN, victim) < 0 && errno == EPERM;
+        good = good && fcntl(fd, F_SETSIG, SIGKILL) < 0 && errno == EPERM;
+        good = good && fcntl(fd, F_SETFL, O_ASYNC) < 0 && errno == EPERM;
+        for (int i = 0; i < 3; i++) /* /dev/null */
+                good = good && fstat(i, &st) == 0 && st.st_rdev == makedev(1, 3);
+        good = good && memfd_create("more", 0) < 0 && errno == EPERM;
+        good = good && ftruncate(fd + 1, 1 << 20) == 0;
+        good = good && ftruncate(fd + 1, ((off_t)1 << 30) + 1) < 0 && errno == EFBIG;
+        say_message(fd, good ? POOL_ANSWER : POOL_FAILED + 1, 0, 0);
+}
+
+static void test_refused(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_target_ struct target t;
+        _cleanup_(kiln_pool_freep) struct kiln_pool *p = NULL;
+
+        target_init(&t, f, 1, "make");
+        repo_write_text(t.dirs[0], PACKAGES);
+        victim = getpid();
+        hostile = try_what_is_refused;
+        assert_int_equal(open_pool(f, &t, &p, NULL), 0);
+        hostile = NULL;
+}
+
 static void test_not_reading(void **state)
 {
         struct fixture *f = *state;
@@ -309,6 +348,7 @@ int main(void)
                 T(test_cancelled),
                 T(test_memory),
                 T(test_nonsense),
+                T(test_refused),
                 T(test_not_reading),
         };
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define SOCKET_FD 3
+#define SOLV_FD 4 /* the one file that can be written into */
 
 /* ---- what is asked of the process outside ---------------------------------------------------------------
  */
@@ -50,13 +51,14 @@ int outside_filelists(const struct pool *p, size_t repository)
         return ask_file(p, POOL_FILELISTS, repository);
 }
 
+/* The file is the same every time: what it held before was read before the last file that was asked for
+ * came. */
 void outside_keep(const struct pool *p, size_t repository, const struct kiln_buf *bytes)
 {
-        _cleanup_close_ int fd = memfd_create("solv", MFD_CLOEXEC);
-
-        if (fd < 0 || bytes->len > SOLVCACHE_BYTES_MAX || kiln_fd_write(fd, bytes->data, bytes->len) < 0)
+        if (bytes->len > SOLVCACHE_BYTES_MAX || ftruncate(SOLV_FD, 0) < 0 ||
+                lseek(SOLV_FD, 0, SEEK_SET) != 0 || kiln_fd_write(SOLV_FD, bytes->data, bytes->len) < 0)
                 return; /* not kept: made again next time */
-        if (pool_send(p->fd, NULL, POOL_KEEP, (uint32_t)repository, NULL, fd) < 0)
+        if (pool_send(p->fd, NULL, POOL_KEEP, (uint32_t)repository, NULL, SOLV_FD) < 0)
                 _exit(0);
 }
 
@@ -74,19 +76,24 @@ void outside_warn(const struct pool *p, const char *text)
 
 /* Everything else: EPERM. What could carry something away or start something is killed for trying. */
 static const int allowed_calls[] = {SCMP_SYS(brk), SCMP_SYS(clock_gettime), SCMP_SYS(close), SCMP_SYS(dup),
-        SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(ftruncate),
+        SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fstat), SCMP_SYS(ftruncate),
         SCMP_SYS(futex), SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(gettid), SCMP_SYS(lseek),
-        SCMP_SYS(madvise), SCMP_SYS(memfd_create), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
+        SCMP_SYS(madvise), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
         SCMP_SYS(munmap), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64),
         SCMP_SYS(read), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction),
         SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg),
         SCMP_SYS(sendto),
         SCMP_SYS(sigaltstack), /* AddressSanitizer asks for it before every function that does not return */
-        SCMP_SYS(sysinfo), SCMP_SYS(tgkill), SCMP_SYS(write)};
+        SCMP_SYS(sysinfo), SCMP_SYS(write)};
 
 static const int deadly_calls[] = {SCMP_SYS(clone), SCMP_SYS(connect), SCMP_SYS(execve), SCMP_SYS(execveat),
         SCMP_SYS(fork), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(ptrace),
         SCMP_SYS(socket), SCMP_SYS(vfork)};
+
+/* Not F_SETOWN and F_SETSIG, which send signals to others. */
+static const unsigned allowed_fcntls[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};
+
+#define IS(n, value) SCMP_A##n(SCMP_CMP_MASKED_EQ, UINT32_MAX, (value))
 
 static int confine_calls(void)
 {
@@ -97,28 +104,50 @@ static int confine_calls(void)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
         for (size_t i = 0; r == 0 && i < KILN_ARRAY_SIZE(deadly_calls); i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, deadly_calls[i], 0);
+        for (size_t i = 0; r == 0 && i < KILN_ARRAY_SIZE(allowed_fcntls); i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, IS(1, allowed_fcntls[i]));
+        if (r == 0) /* abort() */
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, IS(0, (uint32_t)getpid()));
         if (r == 0)
                 r = seccomp_load(filter);
         seccomp_release(filter);
         return r;
 }
 
+/* The socket, the file in memory, and nothing that kiln reads, writes to or has a terminal at. */
+static int confine_fds(int *fd)
+{
+        _cleanup_close_ int socket = fcntl(*fd, F_DUPFD_CLOEXEC, SOLV_FD + 1);
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), solv = memfd_create("solv", MFD_CLOEXEC);
+
+        if (socket < 0 || null < 0 || solv < 0 || dup2(solv, SOLV_FD) < 0 || dup2(socket, SOCKET_FD) < 0)
+                return -errno;
+        for (int i = 0; i < SOCKET_FD; i++)
+                if (dup2(null, i) < 0)
+                        return -errno;
+        *fd = SOCKET_FD;
+        return 0;
+}
+
 /* The signals of a terminal are the other process's, which ends this one; its handlers would write into
  * descriptors that are others here. */
-static int confine(int *fd, pid_t parent)
+int pool_confine(int *fd, pid_t parent)
 {
-        static const struct rlimit no_core = {0, 0}, cpu = {POOL_CPU_S, POOL_CPU_S};
-        static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+        static const struct rlimit no_core = {0, 0}, cpu = {POOL_CPU_S, POOL_CPU_S},
+                                   file = {SOLVCACHE_BYTES_MAX, SOLVCACHE_BYTES_MAX};
+        static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
+        int r;
 
         for (size_t i = 0; i < KILN_ARRAY_SIZE(ignored); i++)
                 signal(ignored[i], SIG_IGN);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
                 return -ESRCH;
-        if (*fd != SOCKET_FD && dup2(*fd, SOCKET_FD) < 0)
-                return -errno;
-        *fd = SOCKET_FD;
-        if (close_range(SOCKET_FD + 1, ~0U, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0 ||
-                setrlimit(RLIMIT_CPU, &cpu) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = confine_fds(fd);
+        if (r < 0)
+                return r;
+        if (close_range(SOLV_FD + 1, ~0U, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0 ||
+                setrlimit(RLIMIT_CPU, &cpu) < 0 || setrlimit(RLIMIT_FSIZE, &file) < 0 ||
+                prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
         if (kiln_process_bound_memory(POOL_MEMORY_BYTES) < 0)
                 return -EPERM;
@@ -220,7 +249,7 @@ void pool_inside(
         struct pool unopened = {0}, *p = &unopened;
         struct packages packages = {0};
         struct kiln_error err = KILN_ERROR_INIT;
-        int r = confine(&fd, parent);
+        int r = pool_confine(&fd, parent);
 
         unopened.fd = fd;
         if (r < 0)

@@ -17,3 +17,6 @@
  * other end of fd is closed. */
 void pool_inside(int fd, pid_t parent, const struct kiln_toolchain *t, const struct metadata *metadata,
         size_t n) __attribute__((noreturn));
+
+/* The first of it. Negative errno. */
+int pool_confine(int *fd, pid_t parent);
