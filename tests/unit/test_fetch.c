@@ -143,6 +143,26 @@ static void test_unknown_size_is_bounded(void **state)
         assert_fetched(*state, "ok", BOUND | SIZE);
 }
 
+/* Nobody is asked, and sizes that add up to little count as what they are. */
+static void test_stated_size_is_bounded(void **state)
+{
+        static const uint64_t sizes[] = {INT64_MAX, INT64_MAX, SIZE + 2};
+        struct fixture *f = *state;
+        _cleanup_free_ char *url = kiln_asprintf("http://127.0.0.1:%d/long/file", server.port), *log = NULL;
+        const char *const urls[] = {url, NULL};
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        struct kiln_fetch what[KILN_ARRAY_SIZE(sizes)];
+
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(sizes); i++)
+                what[i] = (struct kiln_fetch){
+                        .name = "file", .sha256.bytes = {(uint8_t)i}, .size_bytes = sizes[i], .urls = urls};
+        assert_true(kiln_store_fetch(f->store, "fetch", what, KILN_ARRAY_SIZE(sizes), &err) < 0);
+        assert_non_null(strstr(err.cause, "a file may have 8192"));
+        log = requests();
+        assert_string_equal(log, "");
+        assert_not_fetched(f, "ok", (UINT64_C(8) << 30) + 1, "a file may have 8192");
+}
+
 static void test_file_url(void **state)
 {
         _cleanup_free_ char *url = kiln_asprintf("file://%s", server.dir);
@@ -386,6 +406,7 @@ int main(void)
                 T(test_plain),
                 T(test_unknown_size),
                 T(test_unknown_size_is_bounded),
+                T(test_stated_size_is_bounded),
                 T(test_file_url),
                 T(test_failover),
                 T(test_busy_is_tried_again),

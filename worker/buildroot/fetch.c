@@ -23,7 +23,7 @@
 #define RUNNING_MAX 24
 #define PER_HOST_MAX 6
 #define REDIRECTS_MAX 5
-#define BYTES_MAX (UINT64_C(8) << 30) /* when neither size nor bound is given */
+#define BYTES_MAX (UINT64_C(8) << 30) /* of a file; also when neither size nor bound is given */
 #define MS_NS UINT64_C(1000000)
 #define HOST_DOWN_NS (30 * 1000 * MS_NS) /* an unreachable host is tried last for this long */
 #define WAIT_OTHER_NS (100 * MS_NS)      /* another process fetches the same file: look again */
@@ -656,6 +656,11 @@ static int engine_fetch(struct engine *e)
                 t->hasher = kiln_hasher_new();
                 if (t->max_bytes == 0)
                         t->max_bytes = BYTES_MAX;
+                if (t->size_bytes > BYTES_MAX) /* whoever states it; the sum cannot overflow then */
+                        return kiln_error_set(e->err, KILN_INFRA, EFBIG, "fetching", t->name,
+                                "it is to have %llu MiB; a file may have %llu",
+                                (unsigned long long)(t->size_bytes >> 20),
+                                (unsigned long long)(BYTES_MAX >> 20));
                 e->total_bytes += t->size_bytes;
         }
         r = engine_check_space(e);
