@@ -123,15 +123,15 @@ static void send_part(int socket, const void *bytes, size_t len, size_t n_fds)
 
         msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
         c = CMSG_FIRSTHDR(&msg);
-        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(n_fds * sizeof(int)),
-                .cmsg_level = SOL_SOCKET,
-                .cmsg_type = SCM_RIGHTS};
+        *c = (struct cmsghdr){
+                .cmsg_len = CMSG_LEN(n_fds * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         for (size_t i = 0; i < n_fds; i++)
                 memcpy(CMSG_DATA(c) + i * sizeof(int), &socket, sizeof(int));
         assert_int_equal(sendmsg(socket, &msg, 0), len);
 }
 
-/* None of them stays open, whether they come at once, in parts, or more of them than anybody makes room for. */
+/* None of them stays open, whether they come at once, in parts, or more of them than anybody makes room for.
+ */
 static void test_descriptors(void **state)
 {
         const struct pool_message m = {POOL_WARN, 0, 4};

@@ -76,13 +76,12 @@ void outside_warn(const struct pool *p, const char *text)
 
 /* Everything else: EPERM. What could carry something away or start something is killed for trying. */
 static const int allowed_calls[] = {SCMP_SYS(brk), SCMP_SYS(clock_gettime), SCMP_SYS(close), SCMP_SYS(dup),
-        SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fstat), SCMP_SYS(ftruncate),
-        SCMP_SYS(futex), SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(gettid), SCMP_SYS(lseek),
-        SCMP_SYS(madvise), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
-        SCMP_SYS(munmap), SCMP_SYS(newfstatat), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64),
-        SCMP_SYS(read), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction),
-        SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg),
-        SCMP_SYS(sendto),
+        SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fstat), SCMP_SYS(ftruncate), SCMP_SYS(futex),
+        SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(gettid), SCMP_SYS(lseek), SCMP_SYS(madvise),
+        SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(newfstatat),
+        SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(pread64), SCMP_SYS(read), SCMP_SYS(recvmsg),
+        SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(sched_yield), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
         SCMP_SYS(sigaltstack), /* AddressSanitizer asks for it before every function that does not return */
         SCMP_SYS(sysinfo), SCMP_SYS(write)};
 
@@ -118,7 +117,8 @@ static int confine_calls(void)
 static int confine_fds(int *fd)
 {
         _cleanup_close_ int socket = fcntl(*fd, F_DUPFD_CLOEXEC, SOLV_FD + 1);
-        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC), solv = memfd_create("solv", MFD_CLOEXEC);
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC),
+                            solv = memfd_create("solv", MFD_CLOEXEC);
 
         if (socket < 0 || null < 0 || solv < 0 || dup2(solv, SOLV_FD) < 0 || dup2(socket, SOCKET_FD) < 0)
                 return -errno;

@@ -167,8 +167,8 @@ static int take_failure(const struct pool_message *m, const struct kiln_buf *tex
 /* Its time for the next answer begins. */
 static void pool_start_clock(struct kiln_pool *p)
 {
-        p->until = (struct pool_until){p->context->cancel_fd,
-                kiln_clock_ns() + (uint64_t)POOL_ANSWER_S * UINT64_C(1000000000)};
+        p->until = (struct pool_until){
+                p->context->cancel_fd, kiln_clock_ns() + (uint64_t)POOL_ANSWER_S * UINT64_C(1000000000)};
 }
 
 /* A file that it asked for. The time to fetch it is not its own. */

@@ -114,8 +114,7 @@ static int take_fds(struct msghdr *msg, int *ret_fd)
 }
 
 /* One recvmsg(), the descriptor that came with it in *ret_fd. */
-static ssize_t receive_some(
-        int socket, const struct pool_until *until, void *data, size_t len, int *ret_fd)
+static ssize_t receive_some(int socket, const struct pool_until *until, void *data, size_t len, int *ret_fd)
 {
         struct iovec iov = {data, len};
         union control control;
@@ -156,8 +155,8 @@ int pool_receive(int socket, const struct pool_until *until, struct pool_message
         kiln_buf_reset(text);
         while (text->len < m.len) {
                 size_t left = m.len - text->len;
-                ssize_t n = receive_some(
-                        socket, until, chunk, left < sizeof(chunk) ? left : sizeof(chunk), &fd);
+                ssize_t n =
+                        receive_some(socket, until, chunk, left < sizeof(chunk) ? left : sizeof(chunk), &fd);
 
                 if (n < 0)
                         return (int)n;
