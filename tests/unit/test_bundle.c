@@ -62,6 +62,39 @@ static void test_long_body(void **state)
         EVP_PKEY_free(key);
 }
 
+/* Nor is a payload copied that lies beside a checkpoint, which is full of escapes: what is beside it is
+ * small.
+ */
+static void test_large(void **state)
+{
+        enum { LARGE = 17 << 20 };
+        EVP_PKEY *key = envelope_key();
+        _cleanup_free_ char *pem = envelope_pem(key), *filler = kiln_malloc(LARGE + 1);
+        _cleanup_(kiln_verify_keys_clear) struct kiln_verify_keys keys = {0};
+        _cleanup_buf_ struct kiln_buf payload = KILN_BUF_INIT, text = KILN_BUF_INIT;
+        _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
+        _cleanup_(kiln_bundle_stamps_clear) struct kiln_bundle_stamps s = {0};
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+
+        memset(filler, 'x', LARGE);
+        filler[LARGE] = '\0';
+        assert_int_equal(kiln_verify_keys_add(&keys, pem, "a", NULL), 0);
+        kiln_buf_printf(&payload, STATEMENT(SUBJECT("a.rpm"), KILN_PREDICATE_SPDX, "{\"x\":\"%s\"}"), filler);
+        kiln_buf_puts(&text,
+                "{\"mediaType\":\"" ENVELOPE_TYPE
+                "\",\"verificationMaterial\":{\"publicKey\":{\"hint\":\"a\"},\"tlogEntries\":"
+                "[{\"inclusionProof\":{\"checkpoint\":{\"envelope\":\"a\\n1\\n\\u2014 \\\"b\\\"\"}}}],"
+                "\"timestampVerificationData\":{\"rfc3161Timestamps\":[{\"signedTimestamp\":"
+                "\"AAAA\"}]}},\"dsseEnvelope\":");
+        envelope_sign(key, kiln_buf_str(&payload), &text);
+        text.data[text.len - 1] = '}';
+        assert_int_equal(kiln_bundle_parse(text.data, text.len, &keys, "it", &e, &err), 0);
+        assert_int_equal(json_array_size(e->log_entries), 1);
+        assert_int_equal(kiln_bundle_stamps_parse(text.data, text.len, "it", &s, &err), 0);
+        assert_int_equal(s.n, 1);
+        EVP_PKEY_free(key);
+}
+
 static void test_refused(void **state)
 {
         static const char *const cases[] = {
@@ -198,6 +231,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_round_trip),
                 cmocka_unit_test(test_long_body),
+                cmocka_unit_test(test_large),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_stamps),
                 cmocka_unit_test(test_kept),

@@ -78,10 +78,13 @@ static void longest_string(const char *text, size_t len, const char **ret, size_
         }
 }
 
-/* In a rest without '#' and escapes only one string can be "#": ours. */
+/* In a rest without '#', and without the one escape that makes it, only one string can be "#": ours. Other
+ * escapes are in every checkpoint. */
 static bool can_stand_for(const char *rest, size_t len)
 {
-        return !memchr(rest, KILN_DSSE_CUT[0], len) && !memchr(rest, '\\', len);
+        static const char escape[] = "\\u0023";
+
+        return !memchr(rest, KILN_DSSE_CUT[0], len) && !memmem(rest, len, escape, strlen(escape));
 }
 
 int kiln_dsse_parse(
