@@ -153,7 +153,6 @@ int kiln_envelope_read_payload(
 }
 
 /* Of an envelope whose signature was checked: it is one of Ed25519. */
-/* Of an envelope that was opened. */
 static void take_signature(struct kiln_envelope *e, const json_t *envelope)
 {
         _cleanup_buf_ struct kiln_buf bytes = KILN_BUF_INIT;
