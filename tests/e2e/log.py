@@ -271,6 +271,9 @@ changes = {
     "edit": one(lambda e, old, new: edit(e, old.encode().decode("unicode_escape"), new.encode().decode("unicode_escape"))),
     "version": one(lambda e, v: e["kindVersion"].update(version=v)),
     "other-tree": other_tree,
+    "other-kind": one(lambda e: e.update(kindVersion={"kind": "hashedrekord", "version": "0.0.1"}, inclusionProof=None)),
+    "beside": lambda b: b["verificationMaterial"]["tlogEntries"].insert(
+        0, {"logIndex": "7", "kindVersion": {"kind": "intoto", "version": "0.0.2"}, "inclusionPromise": {}}),
     "twice": lambda b, n: b["verificationMaterial"].update(tlogEntries=b["verificationMaterial"]["tlogEntries"] * int(n)),
 }
 

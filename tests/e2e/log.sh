@@ -126,7 +126,9 @@ lie "a checkpoint of another size under the old signature" 7 "signature that the
 lie "a checkpoint of another log" 6 'is in the log other.example/log, which is none of those accepted' resign keys-3/log.key other.example/log
 lie "a checkpoint whose origin was changed" 6 'is in the log kiln.example/lox, which is none' edit log lox
 lie "a checkpoint that is none" 3 'checkpoint has not the form' edit '\n4\n' '\n04\n'
-lie "an entry of another version" 3 'not of the kind dsse 0.0.2' version 0.0.1
+lie "an entry of another version" 6 'entries of other kinds than dsse 0.0.2 only' version 0.0.1
+lie "an entry of another kind" 6 'entries of other kinds than dsse 0.0.2 only' other-kind
+lie "  beside one that holds" 0 OK beside
 lie "more entries than anybody has" 3 'log entries are no list of a sane length' twice 17
 lie "no entry" 6 'comes without proof' none
 lie "another tree of the same size, signed by the same key" 7 "the log $origin was forked: " other-tree keys/log.key $origin

@@ -185,6 +185,33 @@ static void test_wrong(void **state)
         expect(f, with_note(f, f->log, NAME, LEAVES - 1), KILN_NOT_REPRODUCED, "does not lead");
 }
 
+/* Protobuf's JSON leaves out what is 0. */
+static void test_first(void **state)
+{
+        static const char *const zeros[] = {NULL, "null", "0"};
+        struct fixture *f = *state;
+        struct kiln_merkle_proof path;
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint c = {0};
+        _cleanup_buf_ struct kiln_buf note = KILN_BUF_INIT;
+        _cleanup_json_ json_t *first = NULL;
+
+        f->leaves[0] = f->leaves[INDEX];
+        kiln_merkle_inclusion(get, f, 0, LEAVES, &path);
+        sign(f, f->log, NAME, LEAVES, &note);
+        assert_int_equal(kiln_checkpoint_parse(note.data, note.len, &c), 0);
+        first = kiln_log_proof_write(&f->entry, f->key, &c, 0, &path);
+        json_object_del(inclusion(first), "logIndex");
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(zeros); i++) {
+                _cleanup_free_ char *words = NULL;
+
+                if (zeros[i])
+                        json_object_set_new(first, "logIndex", json_loads(zeros[i], JSON_DECODE_ANY, NULL));
+                else
+                        json_object_del(first, "logIndex");
+                assert_int_equal(judge(f, first, &words), KILN_OK);
+        }
+}
+
 static void test_form(void **state)
 {
         struct fixture *f = *state;
@@ -232,6 +259,7 @@ int main(void)
                 cmocka_unit_test(test_entry),
                 cmocka_unit_test(test_good),
                 cmocka_unit_test(test_wrong),
+                cmocka_unit_test(test_first),
                 cmocka_unit_test(test_form),
         };
 

@@ -55,6 +55,10 @@ static void judge_entry(struct judge *j, const json_t *json, const struct kiln_b
         _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
         const struct kiln_log_key *key;
 
+        if (!kiln_log_proof_is_kind(json)) {
+                seen->other_kind = true;
+                return;
+        }
         if (kiln_log_proof_read(json, where, &p, &err) < 0) {
                 judge_find_error(j, CHECK_LOG, NULL, &err);
                 return;
@@ -99,6 +103,11 @@ void judge_logged(struct judge *j)
                         judge_find(j, CHECK_LOG, NULL, KILN_REFUSED,
                                 "%s is in the log %s, which is none of those accepted, and in no other",
                                 seen->where, seen->elsewhere);
+                else if (seen->other_kind)
+                        judge_find(j, CHECK_LOG, NULL, KILN_REFUSED,
+                                "%s comes with log entries of other kinds than " KILN_LOG_KIND
+                                " " KILN_LOG_KIND_VERSION " only, which are not read",
+                                seen->where);
                 else
                         judge_find(j, CHECK_LOG, NULL, KILN_REFUSED,
                                 "%s comes without proof that an accepted log holds it", seen->where);

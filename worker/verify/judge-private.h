@@ -73,6 +73,7 @@ struct judge_seen { /* an envelope that was read */
         size_t key;
         struct kiln_digest payload_sha256;
         bool logged;     /* an accepted log holds it */
+        bool other_kind; /* it came with a log entry that is not of the kind that is read */
         char *elsewhere; /* a log that holds it, by what it says, and is not accepted; NULL: none */
 };
 

@@ -101,9 +101,13 @@ static int bad(struct kiln_error *err, const char *name, const char *what)
         return kiln_error_set(err, KILN_BAD_INPUT, EINVAL, "reading the log entry of", name, "%s", what);
 }
 
-/* An int64 in protobuf's JSON: a string, or a number. */
+/* An int64 in protobuf's JSON: a string, or a number, or left out where it is 0. */
 static int read_number(const json_t *j, uint64_t *ret)
 {
+        if (!j || json_is_null(j)) {
+                *ret = 0;
+                return 0;
+        }
         if (json_is_integer(j) && json_integer_value(j) >= 0) {
                 *ret = (uint64_t)json_integer_value(j);
                 return 0;
@@ -143,8 +147,9 @@ static int read_entry(const json_t *body, struct kiln_buf *out)
         return kiln_base64_decode(json_string_value(body), json_string_length(body), out);
 }
 
-static bool is_kind(const json_t *version)
+bool kiln_log_proof_is_kind(const json_t *json)
 {
+        const json_t *version = json_object_get(json, "kindVersion");
         const char *kind = kiln_json_string(version, "kind"), *number = kiln_json_string(version, "version");
 
         return kind && number && strcmp(kind, KILN_LOG_KIND) == 0 &&
@@ -159,12 +164,12 @@ int kiln_log_proof_read(
         uint64_t again;
 
         note = json_object_get(json_object_get(inclusion, "checkpoint"), "envelope");
-        if (!is_kind(json_object_get(json, "kindVersion")))
+        if (!kiln_log_proof_is_kind(json))
                 return bad(err, name, "it is not of the kind " KILN_LOG_KIND " " KILN_LOG_KIND_VERSION);
         if (!json_is_object(inclusion) || !json_is_string(note))
                 return bad(err, name, "it has no inclusion proof with a checkpoint");
         if (read_number(json_object_get(json, "logIndex"), &p.index) < 0)
-                return bad(err, name, "it has no index");
+                return bad(err, name, "its index is no number");
         if (json_object_get(inclusion, "logIndex") &&
                 (read_number(json_object_get(inclusion, "logIndex"), &again) < 0 || again != p.index))
                 return bad(err, name, "it has two indices");

@@ -33,6 +33,9 @@ struct kiln_log_proof {
 };
 void kiln_log_proof_clear(struct kiln_log_proof *p);
 
+/* Whether it says that it is of an entry of ours; other logs' software has other kinds. */
+bool kiln_log_proof_is_kind(const json_t *json);
+
 /* Reads one. BAD_INPUT: it has not the form, or is of another kind or version. */
 int kiln_log_proof_read(
         const json_t *json, const char *name, struct kiln_log_proof *ret, struct kiln_error *err);
