@@ -158,6 +158,9 @@ cp L/checkpoint since
 { cat a/few/*.jsonl a/many/*.jsonl | head -n 257; } >a/257-1-1.intoto.jsonl
 says "more than that at once is refused" 3 '257 entries at once' "$kiln" log append L a/257-1-1.intoto.jsonl
 says "an attestation by somebody else is refused" 7 'none of the 1 keys' "$kiln" log append L out/*.jsonl -k stranger.pub
+mkdir a/twin
+cat a/few/*.jsonl a/few/*.jsonl >a/twin/twin-1-1.intoto.jsonl
+says "two attestations of one kind, whose bundles would have one name" 3 'line 41 is a second one of the kind test-few0' "$kiln" log append L a/twin/*.jsonl
 is "  nothing was logged" 304 "$(size_of L)"
 
 # ---- several writers, dead writers

@@ -3,6 +3,7 @@
 #include "worker/base/file.h"
 #include "worker/verify/bundle.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #define ENVELOPE_TYPE "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -215,6 +216,34 @@ static void test_bad_stamps(void **state)
         }
 }
 
+/* The second would take the first one's place. */
+static void test_two_of_a_kind(void **state)
+{
+        static const char *const payloads[] = {
+                STATEMENT(SUBJECT("a.rpm"), KILN_PREDICATE_VSA, "{\"x\":1}"),
+                STATEMENT(SUBJECT("a.rpm"), KILN_PREDICATE_VSA, "{\"x\":2}"),
+        };
+        EVP_PKEY *key = envelope_key();
+        _cleanup_free_ char *pem = envelope_pem(key), *path = NULL;
+        _cleanup_(kiln_verify_keys_clear) struct kiln_verify_keys keys = {0};
+        _cleanup_error_ struct kiln_error err = KILN_ERROR_INIT;
+        _cleanup_buf_ struct kiln_buf lines = KILN_BUF_INIT;
+        char dir[] = "/tmp/kiln-test-XXXXXX";
+
+        assert_non_null(mkdtemp(dir));
+        path = kiln_path_join(dir, "a.intoto.jsonl");
+        assert_int_equal(kiln_verify_keys_add(&keys, pem, "a", NULL), 0);
+        for (size_t i = 0; i < KILN_ARRAY_SIZE(payloads); i++) {
+                envelope_sign(key, payloads[i], &lines);
+                assert_int_equal(kiln_file_write(AT_FDCWD, path, lines.data, lines.len, 0644), 0);
+                assert_int_equal(
+                        kiln_bundle_export(dir, "a.intoto.jsonl", &keys, NULL, dir, &err), i ? -EEXIST : 0);
+        }
+        assert_int_equal(err.verdict, KILN_BAD_INPUT);
+        assert_int_equal(kiln_tree_remove(AT_FDCWD, dir), 0);
+        EVP_PKEY_free(key);
+}
+
 static void test_names(void **state)
 {
         assert_true(kiln_bundle_is_suffix(".provenance.sigstore.json"));
@@ -236,6 +265,7 @@ int main(void)
                 cmocka_unit_test(test_stamps),
                 cmocka_unit_test(test_kept),
                 cmocka_unit_test(test_bad_stamps),
+                cmocka_unit_test(test_two_of_a_kind),
                 cmocka_unit_test(test_names),
         };
 

@@ -143,12 +143,22 @@ int kiln_bundle_make(const struct kiln_envelopes *lines, const struct kiln_envel
         return 0;
 }
 
+int kiln_bundle_refuse_second(
+        const struct kiln_envelope *e, const char *file, const char *kind, struct kiln_error *err)
+{
+        kiln_error_set(err, KILN_BAD_INPUT, EEXIST, "writing bundles of", file,
+                "line %zu is a second one of the kind %s, and both would have one name", e->line, kind);
+        kiln_error_advise(err, "Put it into another file <nvr>" ENVELOPES_SUFFIX ", in another directory.");
+        return -EEXIST;
+}
+
 int kiln_bundle_export(const char *directory, const char *file, const struct kiln_verify_keys *keys,
         struct kiln_tsa *tsa, const char *out_dir, struct kiln_error *err)
 {
         _cleanup_(kiln_envelopes_freep) struct kiln_envelopes *lines = NULL;
         _cleanup_free_ char *path = kiln_path_join(directory, file),
                             *stem = kiln_strndup(file, strlen(file) - strlen(ENVELOPES_SUFFIX));
+        _cleanup_strv_ char **kinds_had = NULL;
         _cleanup_close_ int out_fd = kiln_dir_make(AT_FDCWD, out_dir, 0755);
         int r;
 
@@ -159,17 +169,22 @@ int kiln_bundle_export(const char *directory, const char *file, const struct kil
         while (r == 0) {
                 _cleanup_(kiln_envelope_freep) struct kiln_envelope *e = NULL;
                 _cleanup_buf_ struct kiln_buf text = KILN_BUF_INIT;
-                _cleanup_free_ char *name = NULL;
+                _cleanup_free_ char *kind = NULL, *name = NULL;
 
                 r = kiln_envelopes_next(lines, keys, &e, err);
                 if (r != 0)
                         break;
+                kind = kiln_bundle_kind(e);
+                if (!kind)
+                        continue;
+                if (kiln_strv_contains(kinds_had, kind))
+                        return kiln_bundle_refuse_second(e, path, kind, err);
+                kiln_strv_append(&kinds_had, kind);
                 r = kiln_bundle_make(lines, e, keys, tsa, stem, out_fd, &name, &text, err);
-                if (r == 0)
-                        r = kiln_file_write(out_fd, name, text.data, text.len, 0644);
-                else if (r == KILN_BUNDLE_NAMELESS)
-                        r = 0;
-                if (r < 0 && name)
+                if (r < 0)
+                        break;
+                r = kiln_file_write(out_fd, name, text.data, text.len, 0644);
+                if (r < 0)
                         kiln_error_set(err, KILN_INFRA, -r, "writing the bundle", name, "cannot write it");
         }
         return r < 0 ? r : 0;

@@ -37,8 +37,13 @@ int kiln_bundle_make(const struct kiln_envelopes *lines, const struct kiln_envel
         const struct kiln_verify_keys *keys, struct kiln_tsa *tsa, const char *stem, int dir_fd,
         char **ret_name, struct kiln_buf *text, struct kiln_error *err);
 
+/* Two envelopes of one kind in a file would have bundles of one name, the second in place of the first:
+ * BAD_INPUT. */
+int kiln_bundle_refuse_second(
+        const struct kiln_envelope *e, const char *file, const char *kind, struct kiln_error *err);
+
 /* Writes a bundle of every envelope in directory/file, "<stem>.intoto.jsonl", into out_dir. Errors: as
- * kiln_envelopes_next() and kiln_bundle_make(); INFRA: cannot write. */
+ * kiln_envelopes_next(), kiln_bundle_make() and kiln_bundle_refuse_second(); INFRA: cannot write. */
 int kiln_bundle_export(const char *directory, const char *file, const struct kiln_verify_keys *keys,
         struct kiln_tsa *tsa, const char *out_dir, struct kiln_error *err);
 

@@ -12,6 +12,7 @@
 #define SUFFIX ".intoto.jsonl"
 
 struct item {
+        char *kind;
         struct kiln_buf entry;
         json_t *proof;
 };
@@ -30,6 +31,7 @@ struct job {
 static void job_clear(struct job *j)
 {
         for (size_t i = 0; i < j->n_items; i++) {
+                free(j->items[i].kind);
                 kiln_buf_clear(&j->items[i].entry);
                 if (j->items[i].proof)
                         json_decref(j->items[i].proof);
@@ -67,7 +69,11 @@ static int take_entry(struct job *j, size_t i, const struct kiln_envelopes *line
                 return kiln_error_set(err, KILN_BAD_INPUT, EINVAL, DOING, j->path,
                         "line %zu is of a kind that no bundle is named after: %s", e->line,
                         e->predicate_type);
+        for (size_t k = 0; k < j->n_items; k++)
+                if (strcmp(j->items[k].kind, kind) == 0)
+                        return kiln_bundle_refuse_second(e, j->path, kind, err);
         item = KILN_APPEND(j->items, j->n_items);
+        item->kind = TAKE_PTR(kind);
         kiln_envelope_log_entry(e, j->keys, &item->entry);
         return 0;
 }
@@ -117,7 +123,7 @@ static void add_proof(json_t *bundle, json_t *proof)
 static int write_bundle(struct job *j, size_t i, const struct kiln_envelopes *lines,
         const struct kiln_envelope *e, struct kiln_error *err)
 {
-        _cleanup_free_ char *kind = kiln_bundle_kind(e), *name = NULL, *path = NULL;
+        _cleanup_free_ char *name = NULL, *path = NULL;
         _cleanup_json_ json_t *envelope = NULL, *bundle = NULL;
         _cleanup_buf_ struct kiln_buf out = KILN_BUF_INIT;
         int r = same_entry(j, i, e, err);
@@ -126,7 +132,7 @@ static int write_bundle(struct job *j, size_t i, const struct kiln_envelopes *li
                 r = read_envelope(lines, j->path, &envelope, err);
         if (r < 0)
                 return r;
-        name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, j->stem, kind);
+        name = kiln_asprintf("%s.%s" KILN_BUNDLE_SUFFIX, j->stem, j->items[i].kind);
         path = kiln_path_join(j->out_dir, name);
         bundle = kiln_bundle_at(AT_FDCWD, path, envelope, j->keys->keys[e->key].keyid);
         add_proof(bundle, j->items[i].proof);
