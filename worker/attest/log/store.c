@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DOING "using the log at"
 #define LOCK_NAME ".lock"
@@ -109,7 +110,7 @@ static int parent_open(struct kiln_log_store *s, const char *path)
                 _cleanup_free_ char *name = kiln_strndup(path, (size_t)(slash - path));
                 int below;
 
-                if (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)
+                if (mkdirat(fd, name, 0755) == 0 ? fsync(fd) < 0 : errno != EEXIST)
                         return -errno;
                 below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (below < 0)
