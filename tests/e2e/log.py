@@ -7,7 +7,7 @@ Usage: log.py envelopes KEY NAME FIRST N       N attestations, tests NAME<FIRST>
        log.py checkpoint LOG.KEY ORIGIN BODY-OF [SIZE]   a checkpoint like that of a file, signed by this key
        log.py vkey KEY NAME                    the verifier key of a private key
        log.py change BUNDLE OUT HOW [ARGUMENT]...        a changed bundle; see `changes`
-       log.py store DIRECTORY HOW              an HTTP server that takes PUT: webdav, no-etag, no-conditions, apache
+       log.py store DIRECTORY HOW              an HTTP server that takes PUT; see store() for HOW
        log.py rekor LOG.KEY ORIGIN             a stand-in for Rekor v2; /HOW/api/v2/log/entries, see `answers`
 Servers print their port.
 """
@@ -321,10 +321,26 @@ def run(handler):
 
 
 def store(directory, how):
-    lock = threading.Lock()
+    """How: webdav; no-etag; no-conditions, which it ignores; apache, whose ETags are weak at first; and
+    rewinds: shows checkpoint.honest first, then checkpoint, and in the end checkpoint.honest again
+    meanwhile: runs $MEANWHILE between reading the first checkpoint and answering
+    overtaken: runs $MEANWHILE when checkpoint and pending were both asked for, before it reads the second
+    lost: answers nothing to the first PUT of checkpoint and of pending, which it does"""
+    lock, asked, heads, got_lost = threading.Lock(), [], [], set()
+
+    def meanwhile(name, before):
+        asked.append(name)
+        if how == "overtaken" and before and {"/checkpoint", "/pending"} <= set(asked) and "done" not in asked \
+                or how == "meanwhile" and not before and "/checkpoint" in asked and "done" not in asked:
+            asked.append("done")
+            subprocess.run(["bash", "-c", os.environ["MEANWHILE"]], stdout=subprocess.DEVNULL, check=True)
 
     class Store(Handler):
         def file(self):
+            if how == "rewinds" and self.path == "/checkpoint" and self.command == "GET":
+                heads.append("GET")
+                if len(heads) == 1 or "PUT" in heads and heads[-2:] == ["GET", "GET"]:
+                    return directory + "/checkpoint.honest"
             return os.path.join(directory, os.path.normpath("/" + self.path).lstrip("/"))
 
         def tag(self):
@@ -336,11 +352,14 @@ def store(directory, how):
 
         def do_GET(self):
             with lock:
-                tag = self.tag()
-                if tag is None:
+                meanwhile(self.path, True)
+                try:
+                    with open(self.file(), "rb") as f:
+                        data = f.read()
+                except FileNotFoundError:
                     return self.answer(404)
-                with open(self.file(), "rb") as f:
-                    data = f.read()
+                meanwhile(self.path, False)
+            tag = '"' + hashlib.sha256(data).hexdigest() + '"'
             if how == "apache" and time.time() - os.stat(self.file()).st_mtime < 1:
                 tag = "W/" + tag
             return self.answer(200, data, **({} if how == "no-etag" else {"ETag": tag}))
@@ -366,6 +385,12 @@ def store(directory, how):
                     return self.answer(409)  # RFC 4918, section 9.7.1
                 with open(self.file(), "wb") as f:
                     f.write(data)
+                if self.path == "/checkpoint":
+                    heads.append("PUT")
+            if how == "lost" and self.path in ("/checkpoint", "/pending") and self.path not in got_lost:
+                got_lost.add(self.path)
+                self.close_connection = True
+                return None
             return self.answer(204 if tag else 201)
 
     run(Store)

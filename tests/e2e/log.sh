@@ -254,6 +254,11 @@ forget
 "$kiln" log append R a/few/*.jsonl >/dev/null
 export KILN_CONFIG=$remembered
 says "  nor when it goes on in another way" 7 'the log was forked' "$kiln" log check R
+rm -rf E && cp -r L E
+rm E/checkpoint
+says "  nor when its checkpoint is gone" 3 'seen with 316 entries: is this where it is' "$kiln" log append E a/w1/*.jsonl
+says "  nor begins again" 6 'seen with 316 entries, and would be forked' "$kiln" log init E --origin $origin
+is "  nothing was written" "" "$(ls E/checkpoint 2>/dev/null)"
 says "an earlier checkpoint" 0 '316 entries' "$kiln" log check L --since since
 says "  that the log does not extend" 7 'it was rewound' "$kiln" log check L --log-key log.vkey --since R/checkpoint
 says "  by another log" 7 'is of another log' "$kiln" log check L --since M/checkpoint
@@ -273,6 +278,7 @@ rm -rf local
 cp -r web local
 says "  and is the same log as in a directory" 0 '^268 ' "$kiln" log append local a/w1/*.jsonl
 says "a server that is not there" 4 'talking to' "$kiln" log check http://127.0.0.1:1
+forget
 for how in no-etag no-conditions; do
         mkdir web-$how
         server store web-$how $how
@@ -280,13 +286,48 @@ for how in no-etag no-conditions; do
         no-etag) says "a server without ETags is refused" 4 'no strong ETag' "$kiln" log init "http://127.0.0.1:$port" --origin $origin ;;
         *) says "a server that ignores conditions is refused" 6 'ignores If-Match' "$kiln" log init "http://127.0.0.1:$port" --origin $origin ;;
         esac
+        is "  nothing begins there" "" "$(ls web-$how/checkpoint 2>/dev/null)"
 done
+cp -r before-more/. web-no-conditions
+says "  with a log on it" 6 'there is a log already' "$kiln" log init "http://127.0.0.1:$port" --origin $origin
+says "  that cannot grow" 6 'ignores If-Match' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl
+whole "  it stays as it is" web-no-conditions 304
 
 mkdir web-apache
+forget
 server store web-apache apache
 says "a server whose ETags are weak at first" 0 "^$origin" "$kiln" log init "http://127.0.0.1:$port" --origin $origin
 forget
 says "  is waited for" 0 '^0 ' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl
+
+mkdir web-lost
+server store web-lost lost
+forget
+says "answers that get lost: a log begins" 0 "^$origin" "$kiln" log init "http://127.0.0.1:$port" --origin $origin
+says "  and grows" 0 '^0 ' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl
+whole "  once" web-lost 1
+
+# ---- while others write, and while the server lies
+forget
+cp -r before-more overtaken
+MEANWHILE="KILN_CONFIG=$work/config-v '$kiln' log append overtaken a/v0/*.jsonl && KILN_CONFIG=$work/config-v '$kiln' log append overtaken a/v1/*.jsonl" \
+        server store overtaken overtaken
+says "two others append between what one reads" 0 '^306 ' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl
+whole "  the log is whole" overtaken 307
+forget
+cp -r before-more meanwhile
+MEANWHILE="'$kiln' log append meanwhile a/v0/*.jsonl" server store meanwhile meanwhile
+says "the same user appends while he checks" 0 '304 entries' "$kiln" log check "http://127.0.0.1:$port"
+rm -rf R && cp -r before-more R
+says "  the newer one is remembered" 7 'it covers 304 entries, an earlier one covered 305' "$kiln" log check R
+forget
+"$kiln" log check L >/dev/null
+cp -r before-more rewinds
+cp L/checkpoint rewinds/checkpoint.honest
+server store rewinds rewinds
+says "a server that shows an older log in between" 7 'it was rewound' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl -o rewound
+is "  gets nothing signed" 304 "$(size_of rewinds)"
+is "  no bundle came of that" "" "$(ls rewound)"
 
 # ---- Rekor v2
 openssl genpkey -algorithm ed25519 -out rekor.key 2>/dev/null

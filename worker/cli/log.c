@@ -117,7 +117,7 @@ static int init(
         signer.ctx = s;
         signer.key = key;
         if (r == 0)
-                r = kiln_log_init(store, &signer, err);
+                r = kiln_log_init(c, store, &signer, err);
         if (r < 0)
                 return r;
         if (kiln_cli_json(c)) {
@@ -196,7 +196,8 @@ static int append_rekor(const struct kiln_context *c, const struct log_values *o
                 r = kiln_http_open(c, url, &http, err);
         if (r < 0)
                 return r;
-        return append_files(c, o, &(struct kiln_logging){.rekor = http, .key = key}, files, err);
+        return append_files(
+                c, o, &(struct kiln_logging){.context = c, .rekor = http, .key = key}, files, err);
 }
 
 static int append_own(const struct kiln_context *c, const struct log_values *o, const char *where,
@@ -205,24 +206,17 @@ static int append_own(const struct kiln_context *c, const struct log_values *o, 
         _cleanup_(kiln_signer_freep) struct kiln_signer *s = NULL;
         _cleanup_(kiln_log_key_freep) struct kiln_log_key *key = NULL;
         _cleanup_(kiln_log_store_freep) struct kiln_log_store *store = NULL;
-        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint before = {0}, after = {0};
         int r = kiln_signer_open(c, o->signer, &s, err);
 
         if (r == 0)
                 r = signer_key(s, &key, err);
         if (r == 0)
                 r = kiln_log_store_open(c, where, false, &store, err);
-        if (r == 0)
-                r = kiln_log_checkpoint(store, key, &before, NULL, err);
-        if (r == 0)
-                r = kiln_log_seen(c, store, key, &before, err);
-        if (r == 0)
-                r = append_files(c, o,
-                        &(struct kiln_logging){.store = store, .signer = {sign, s, key}, .key = key}, files,
-                        err);
-        if (r == 0)
-                r = kiln_log_checkpoint(store, key, &after, NULL, err);
-        return r == 0 ? kiln_log_seen(c, store, key, &after, err) : r;
+        if (r < 0)
+                return r;
+        return append_files(c, o,
+                &(struct kiln_logging){.context = c, .store = store, .signer = {sign, s, key}, .key = key},
+                files, err);
 }
 
 /* ---- check, show ------------------------------------------------------------------------------------- */
@@ -284,7 +278,8 @@ static int look(const struct kiln_context *c, const struct log_values *o, const 
         if (r == 0)
                 r = kiln_log_store_open(c, where, false, &store, err);
         if (r == 0)
-                r = kiln_log_checkpoint(store, key, &now, NULL, err);
+                r = show ? kiln_log_checkpoint(store, key, &now, NULL, err)
+                         : kiln_log_look(c, store, key, &now, NULL, err);
         if (r < 0)
                 return r;
         j = checkpoint_json(&now);
@@ -293,8 +288,6 @@ static int look(const struct kiln_context *c, const struct log_values *o, const 
         r = kiln_log_check(store, &now, list_entry, &l, err);
         if (r == 0 && o->since)
                 r = kiln_log_extends(store, &since, &now, err);
-        if (r == 0 && !show)
-                r = kiln_log_seen(c, store, key, &now, err);
         if (r < 0)
                 return r;
         if (l.json)

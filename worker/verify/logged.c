@@ -156,7 +156,8 @@ static int append(struct job *j, struct kiln_error *err)
 
         for (size_t i = 0; i < j->n_items; i++)
                 entries[i] = j->items[i].entry;
-        r = kiln_log_append(j->to->store, &j->to->signer, entries, j->n_items, &index, &c, err);
+        r = kiln_log_append(
+                j->to->context, j->to->store, &j->to->signer, entries, j->n_items, &index, &c, err);
         for (size_t i = 0; r == 0 && i < j->n_items; i++) {
                 struct kiln_digest leaf = kiln_merkle_leaf(entries[i].data, entries[i].len);
                 struct kiln_merkle_proof path;

@@ -8,6 +8,7 @@
 
 /* Where to: a log of our own, or Rekor's. */
 struct kiln_logging {
+        const struct kiln_context *context;
         struct kiln_log_store *store; /* NULL: Rekor */
         struct kiln_log_signer signer;
         struct kiln_http *rekor;

@@ -204,15 +204,55 @@ static int publish(struct kiln_log_store *s, const struct kiln_log_signer *signe
         return kiln_log_store_swap(s, KILN_LOG_CHECKPOINT, tag, note.data, note.len, err);
 }
 
-int kiln_log_init(struct kiln_log_store *s, const struct kiln_log_signer *signer, struct kiln_error *err)
+static int is_there(const struct kiln_log_signer *signer, struct kiln_error *err)
+{
+        return kiln_error_set(
+                err, KILN_REFUSED, EEXIST, "beginning the log", signer->key->name, "there is a log already");
+}
+
+/* What was seen must go on where it ended. */
+static int check_unseen(
+        const struct kiln_context *c, const struct kiln_log_signer *signer, struct kiln_error *err)
+{
+        uint64_t seen = 0;
+        int r = log_seen_size(c, signer->key, &seen, err);
+
+        if (r < 0 || seen == 0)
+                return r;
+        r = kiln_error_set(err, KILN_REFUSED, 0, "beginning the log", signer->key->name,
+                "it was seen with %" PRIu64 " entries, and would be forked", seen);
+        kiln_error_advise(err, "Bring its files back, or begin another log with other keys.");
+        return r;
+}
+
+/* Whether it is an empty log of this key that is there. */
+static bool is_begun(struct kiln_log_store *s, const struct kiln_log_signer *signer)
+{
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint there = {0};
+        _cleanup_error_ struct kiln_error ignored = KILN_ERROR_INIT;
+
+        return kiln_log_checkpoint(s, signer->key, &there, NULL, &ignored) == 0 && there.size == 0;
+}
+
+int kiln_log_init(const struct kiln_context *c, struct kiln_log_store *s,
+        const struct kiln_log_signer *signer, struct kiln_error *err)
 {
         const struct kiln_digest empty = kiln_merkle_empty();
-        int r = publish(s, signer, 0, &empty, NULL, err);
+        _cleanup_buf_ struct kiln_buf there = KILN_BUF_INIT;
+        int r = kiln_log_store_get(s, KILN_LOG_CHECKPOINT, KILN_NOTE_MAX, &there, NULL, err);
 
+        if (r == 0)
+                return is_there(signer, err);
+        if (r == KILN_LOG_ABSENT)
+                r = check_unseen(c, signer, err);
+        if (r == 0)
+                r = kiln_log_store_probe(s, err);
+        if (r == 0)
+                r = publish(s, signer, 0, &empty, NULL, err);
+        /* Not so when only the answer to our own exchange got lost. */
         if (r == KILN_LOG_CHANGED)
-                return kiln_error_set(err, KILN_REFUSED, EEXIST, "beginning the log", signer->key->name,
-                        "there is a log already");
-        return r < 0 ? r : kiln_log_store_probe(s, KILN_LOG_CHECKPOINT, err);
+                return is_begun(s, signer) ? 0 : is_there(signer, err);
+        return r;
 }
 
 /* Adds to the log what comes next. KILN_LOG_CHANGED: somebody else was faster. */
@@ -266,39 +306,41 @@ static int claim(struct kiln_log_store *s, struct turn *t, const struct pending 
         return r;
 }
 
-/* One step: 1: our entries are in the log; 0: not yet. */
-static int step(struct kiln_log_store *s, const struct kiln_log_signer *signer, struct turn *t,
-        const struct kiln_buf *entries, size_t n, struct kiln_error *err)
+/* One step: 1: our entries are in the log; 0: not yet. What comes next is read first: it cannot be exchanged
+ * before the checkpoint covers it, so that a checkpoint that is read later is never behind it. */
+static int step(const struct kiln_context *c, struct kiln_log_store *s, const struct kiln_log_signer *signer,
+        struct turn *t, const struct kiln_buf *entries, size_t n, struct kiln_error *err)
 {
         _cleanup_(pending_clear) struct pending next = {0};
-        int r;
+        bool any;
+        int r = pending_read(s, &next, err);
 
+        if (r < 0)
+                return r;
+        any = r == 0;
+        /* An exchange whose answer got lost. */
+        t->claimed |= any && is_ours(t, &next);
         kiln_checkpoint_clear(&t->checkpoint);
         free(TAKE_PTR(t->tag));
-        r = kiln_log_checkpoint(s, signer->key, &t->checkpoint, &t->tag, err);
+        r = kiln_log_look(c, s, signer->key, &t->checkpoint, &t->tag, err);
         if (r < 0)
                 return r;
         if (t->claimed && t->ours.base < t->checkpoint.size)
                 return 1;
-        r = pending_read(s, &next, err);
-        if (r < 0)
-                return r;
-        /* An exchange whose answer got lost. */
-        t->claimed |= r == 0 && is_ours(t, &next);
-        if (r == 0 && next.base > t->checkpoint.size)
+        if (any && next.base > t->checkpoint.size)
                 return log_lies(err, KILN_LOG_CHECKPOINT,
                         "it was rewound: it covers %" PRIu64 " entries, others were added to %" PRIu64,
                         t->checkpoint.size, next.base);
-        if (r == KILN_LOG_ABSENT || next.base < t->checkpoint.size)
+        if (!any || next.base < t->checkpoint.size)
                 r = claim(s, t, &next, entries, n, err);
         else
                 r = finish(s, signer, &t->checkpoint, t->tag, &next, err);
         return r < 0 ? r : 0;
 }
 
-int kiln_log_append(struct kiln_log_store *s, const struct kiln_log_signer *signer,
-        const struct kiln_buf *entries, size_t n, uint64_t *ret_index, struct kiln_checkpoint *ret,
-        struct kiln_error *err)
+int kiln_log_append(const struct kiln_context *c, struct kiln_log_store *s,
+        const struct kiln_log_signer *signer, const struct kiln_buf *entries, size_t n, uint64_t *ret_index,
+        struct kiln_checkpoint *ret, struct kiln_error *err)
 {
         _cleanup_(turn_clear) struct turn t = {0};
         int r = 0;
@@ -306,9 +348,9 @@ int kiln_log_append(struct kiln_log_store *s, const struct kiln_log_signer *sign
         if (n == 0 || n > KILN_LOG_APPEND_MAX)
                 return kiln_error_set(err, KILN_BAD_INPUT, E2BIG, APPENDING, signer->key->name,
                         "%zu entries at once; 1 to %d are possible", n, KILN_LOG_APPEND_MAX);
-        r = kiln_log_store_probe(s, KILN_LOG_CHECKPOINT, err);
+        r = kiln_log_store_probe(s, err);
         for (int round = 0; r == 0 && round < ROUNDS_MAX; round++)
-                r = step(s, signer, &t, entries, n, err);
+                r = step(c, s, signer, &t, entries, n, err);
         if (r < 0)
                 return r;
         if (r == 0)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define READING "reading the log"
 #define SEEN_DIRECTORY "logs"
@@ -105,43 +106,114 @@ int kiln_log_extends(struct kiln_log_store *s, const struct kiln_checkpoint *bef
 
 /* ---- what this user has seen ------------------------------------------------------------------------- */
 
-static int seen_read(
-        int dir_fd, const char *name, const struct kiln_log_key *key, struct kiln_checkpoint *ret)
-{
-        _cleanup_buf_ struct kiln_buf note = KILN_BUF_INIT;
-        int r = kiln_file_read(dir_fd, name, KILN_NOTE_MAX, &note);
+struct memory {
+        const struct kiln_log_key *key;
+        char *dir;
+        int dir_fd;
+        char name[KILN_DIGEST_HEX + 1];
+};
 
-        if (r == 0)
-                r = kiln_checkpoint_parse(kiln_buf_str(&note), note.len, ret);
-        if (r == 0 && kiln_checkpoint_check(ret, key) != 0)
-                r = -EBADMSG;
+static void memory_clear(struct memory *m)
+{
+        free(m->dir);
+        kiln_closep(&m->dir_fd);
+}
+
+static int memory_failed(const struct memory *m, int r, struct kiln_error *err)
+{
+        kiln_error_set(err, KILN_INFRA, -r, "remembering the checkpoint of", m->key->name, "cannot use %s/%s",
+                m->dir, m->name);
+        if (r == -EBADMSG || r == -EINVAL)
+                kiln_error_advise(err, "Remove that file: it is no checkpoint of this log.");
         return r;
 }
 
-int kiln_log_seen(const struct kiln_context *c, struct kiln_log_store *s, const struct kiln_log_key *key,
-        const struct kiln_checkpoint *now, struct kiln_error *err)
+static int memory_open(const struct kiln_context *c, const struct kiln_log_key *key, struct memory *m,
+        struct kiln_error *err)
 {
-        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint before = {0};
-        _cleanup_free_ char *dir = kiln_path_join(c->config_dir, SEEN_DIRECTORY);
-        _cleanup_close_ int dir_fd = kiln_dir_make(AT_FDCWD, dir, 0700);
-        char name[KILN_DIGEST_HEX + 1];
-        int r = dir_fd < 0 ? dir_fd : 0;
+        m->key = key;
+        m->dir = kiln_path_join(c->config_dir, SEEN_DIRECTORY);
+        m->dir_fd = kiln_dir_make(AT_FDCWD, m->dir, 0700);
+        kiln_digest_to_hex(&key->id, m->name);
+        return m->dir_fd < 0 ? memory_failed(m, m->dir_fd, err) : 0;
+}
 
-        kiln_digest_to_hex(&key->id, name);
+/* Where none was seen, an empty one, which every log extends. */
+static int memory_read(const struct memory *m, struct kiln_checkpoint *ret, struct kiln_error *err)
+{
+        _cleanup_buf_ struct kiln_buf note = KILN_BUF_INIT;
+        int r = kiln_file_read(m->dir_fd, m->name, KILN_NOTE_MAX, &note);
+
+        if (r == -ENOENT) {
+                ret->root = kiln_merkle_empty();
+                return 0;
+        }
         if (r == 0)
-                r = seen_read(dir_fd, name, key, &before);
-        if (r == 0) {
-                r = kiln_log_extends(s, &before, now, err);
-                if (r < 0 || before.size == now->size)
-                        return r;
-        }
-        if (r == 0 || r == -ENOENT)
-                r = kiln_file_write(dir_fd, name, now->note, strlen(now->note), 0600);
-        if (r < 0) {
-                kiln_error_set(err, KILN_INFRA, -r, "remembering the checkpoint of", key->name,
-                        "cannot use %s/%s", dir, name);
-                if (r == -EBADMSG || r == -EINVAL)
-                        kiln_error_advise(err, "Remove that file: it is no checkpoint of this log.");
-        }
+                r = kiln_checkpoint_parse(kiln_buf_str(&note), note.len, ret);
+        if (r == 0 && kiln_checkpoint_check(ret, m->key) != 0)
+                r = -EBADMSG;
+        return r < 0 ? memory_failed(m, r, err) : 0;
+}
+
+/* `before` was read before `now` was asked for. Other processes of this user may have seen more since then;
+ * the lock is for them. */
+static int memory_write(const struct memory *m, struct kiln_log_store *s,
+        const struct kiln_checkpoint *before, const struct kiln_checkpoint *now, struct kiln_error *err)
+{
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint last = {0};
+        _cleanup_free_ char *name = kiln_asprintf("%s.lock", m->name);
+        _cleanup_close_ int lock = openat(m->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int r = lock < 0 ? -errno : kiln_fd_lock(lock, LOCK_EX);
+
+        if (r < 0)
+                return memory_failed(m, r, err);
+        r = memory_read(m, &last, err);
+        if (r < 0)
+                return r;
+        if (last.size > now->size)
+                return kiln_log_extends(s, before, now, err);
+        r = kiln_log_extends(s, &last, now, err);
+        if (r < 0 || last.size == now->size)
+                return r;
+        r = kiln_file_write(m->dir_fd, m->name, now->note, strlen(now->note), 0600);
+        return r < 0 ? memory_failed(m, r, err) : 0;
+}
+
+int kiln_log_look(const struct kiln_context *c, struct kiln_log_store *s, const struct kiln_log_key *key,
+        struct kiln_checkpoint *ret, char **ret_tag, struct kiln_error *err)
+{
+        _cleanup_(memory_clear) struct memory m = {.dir_fd = -1};
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint before = {0}, now = {0};
+        _cleanup_free_ char *tag = NULL;
+        int r = memory_open(c, key, &m, err);
+
+        if (r == 0)
+                r = memory_read(&m, &before, err);
+        if (r == 0)
+                r = kiln_log_checkpoint(s, key, &now, ret_tag ? &tag : NULL, err);
+        if (r == -ENOENT && before.size > 0)
+                kiln_error_advise(
+                        err, "It was seen with %" PRIu64 " entries: is this where it is?", before.size);
+        if (r == 0)
+                r = memory_write(&m, s, &before, &now, err);
+        if (r < 0)
+                return r;
+        *ret = now;
+        now = (struct kiln_checkpoint){0};
+        if (ret_tag)
+                *ret_tag = TAKE_PTR(tag);
+        return 0;
+}
+
+int log_seen_size(
+        const struct kiln_context *c, const struct kiln_log_key *key, uint64_t *ret, struct kiln_error *err)
+{
+        _cleanup_(memory_clear) struct memory m = {.dir_fd = -1};
+        _cleanup_(kiln_checkpoint_clear) struct kiln_checkpoint before = {0};
+        int r = memory_open(c, key, &m, err);
+
+        if (r == 0)
+                r = memory_read(&m, &before, err);
+        *ret = before.size;
         return r;
 }

@@ -8,7 +8,8 @@
  * and there is no lock that a dead writer could leave.
  *
  * A store is not believed: tiles must lead to the checkpoint, the checkpoint must be signed by the log's key
- * and extend the last one that this user has seen (kiln_log_seen()). */
+ * and extend the last one that this user has seen (kiln_log_look()), also each one that comes while entries
+ * are appended. */
 #pragma once
 
 #include "worker/attest/log/note.h"
@@ -26,19 +27,27 @@ struct kiln_log_signer {
         const struct kiln_log_key *key;
 };
 
-/* Begins an empty log. REFUSED: there is one already, or the store cannot exchange files safely. */
-int kiln_log_init(struct kiln_log_store *s, const struct kiln_log_signer *signer, struct kiln_error *err);
+/* Begins an empty log, and changes nothing where it cannot. REFUSED: there is one already, this user has seen
+ * entries in the key's log, or the store cannot exchange files safely. */
+int kiln_log_init(const struct kiln_context *c, struct kiln_log_store *s,
+        const struct kiln_log_signer *signer, struct kiln_error *err);
 
 /* The log's checkpoint, signed by its key. *ret_tag (may be NULL) as in kiln_log_store_get(). BAD_INPUT:
  * there is none, or it has not the form of one; NOT_REPRODUCED: it is not signed by this key. */
 int kiln_log_checkpoint(struct kiln_log_store *s, const struct kiln_log_key *key, struct kiln_checkpoint *ret,
         char **ret_tag, struct kiln_error *err);
 
+/* The same, but it must extend the last checkpoint of this log that this user has seen, which is kept in
+ * <config>/logs; the newer one is kept then. NOT_REPRODUCED also: the log was rewound, or forked. */
+int kiln_log_look(const struct kiln_context *c, struct kiln_log_store *s, const struct kiln_log_key *key,
+        struct kiln_checkpoint *ret, char **ret_tag, struct kiln_error *err);
+
 /* Appends 1 to KILN_LOG_APPEND_MAX entries: the first has index *ret_index, and *ret is a checkpoint that
- * covers all. Errors: as above; NOT_REPRODUCED also when the log's files contradict its checkpoint. */
-int kiln_log_append(struct kiln_log_store *s, const struct kiln_log_signer *signer,
-        const struct kiln_buf *entries, size_t n, uint64_t *ret_index, struct kiln_checkpoint *ret,
-        struct kiln_error *err);
+ * covers all. Errors: as kiln_log_look(); NOT_REPRODUCED also when the log's files contradict its
+ * checkpoint. */
+int kiln_log_append(const struct kiln_context *c, struct kiln_log_store *s,
+        const struct kiln_log_signer *signer, const struct kiln_buf *entries, size_t n, uint64_t *ret_index,
+        struct kiln_checkpoint *ret, struct kiln_error *err);
 
 /* Proof that the checkpoint's tree holds the leaf there. NOT_REPRODUCED: the tiles do not lead to it. */
 int kiln_log_prove(struct kiln_log_store *s, const struct kiln_checkpoint *c, uint64_t index,
@@ -46,11 +55,6 @@ int kiln_log_prove(struct kiln_log_store *s, const struct kiln_checkpoint *c, ui
 
 /* Whether `now` extends `before`, by the tiles. NOT_REPRODUCED: the log was rewound, or forked. */
 int kiln_log_extends(struct kiln_log_store *s, const struct kiln_checkpoint *before,
-        const struct kiln_checkpoint *now, struct kiln_error *err);
-
-/* Holds a checkpoint against the last one of this log that this user has seen, in <config>/logs, and keeps
- * the newer one. Errors: as kiln_log_extends(). */
-int kiln_log_seen(const struct kiln_context *c, struct kiln_log_store *s, const struct kiln_log_key *key,
         const struct kiln_checkpoint *now, struct kiln_error *err);
 
 /* Reads every entry and tile and holds them against the checkpoint. each (may be NULL) is told of every
@@ -69,5 +73,9 @@ struct log_source { /* for log_fetch() */
 
 /* A kiln_tile_fetch from a store. NOT_REPRODUCED: the tile is missing, or its length is wrong. */
 int log_fetch(void *source, const struct kiln_tile *t, struct kiln_buf *out);
+
+/* How many entries this user has seen in the key's log. */
+int log_seen_size(
+        const struct kiln_context *c, const struct kiln_log_key *key, uint64_t *ret, struct kiln_error *err);
 
 int log_lies(struct kiln_error *err, const char *path, const char *fmt, ...) _printf_(3, 4);

@@ -14,6 +14,7 @@
 
 #define DOING "using the log at"
 #define LOCK_NAME ".lock"
+#define PROBE "probe"
 #define TIMEOUT_S 120
 #define WEAK_TRIES 3
 #define WEAK_MS 1100
@@ -285,19 +286,26 @@ int kiln_log_store_swap(struct kiln_log_store *s, const char *path, const char *
         return r < 0 && !s->http ? failed(s, path, r, "cannot write it", err) : r;
 }
 
-int kiln_log_store_probe(struct kiln_log_store *s, const char *path, struct kiln_error *err)
+int kiln_log_store_probe(struct kiln_log_store *s, struct kiln_error *err)
 {
-        _cleanup_buf_ struct kiln_buf bytes = KILN_BUF_INIT;
+        static const char bytes[] = "Whether this server honours If-Match and If-None-Match.\n";
+        _cleanup_buf_ struct kiln_buf there = KILN_BUF_INIT;
         _cleanup_free_ char *tag = NULL;
-        int r = kiln_log_store_get(s, path, 65536, &bytes, &tag, err);
+        int r;
 
-        /* The same bytes: a server that ignores the conditions does no harm. */
+        if (!s->http)
+                return 0;
+        /* A file of its own, always the same: a server that ignores the conditions loses nothing. */
+        r = kiln_log_store_get(s, PROBE, sizeof(bytes), &there, &tag, err);
+        if (r == KILN_LOG_ABSENT)
+                r = kiln_log_store_put(s, PROBE, bytes, strlen(bytes), err);
+        if (r == 0 && !tag)
+                r = kiln_log_store_get(s, PROBE, sizeof(bytes), &there, &tag, err);
         if (r == 0)
-                r = kiln_log_store_swap(s, path, NULL, kiln_buf_str(&bytes), bytes.len, err);
+                r = kiln_log_store_swap(s, PROBE, NULL, bytes, strlen(bytes), err);
         if (r == KILN_LOG_CHANGED)
-                r = kiln_log_store_swap(
-                        s, path, "\"kiln-no-such-tag\"", kiln_buf_str(&bytes), bytes.len, err);
-        if (r < 0 || r == KILN_LOG_ABSENT || r == KILN_LOG_CHANGED)
+                r = kiln_log_store_swap(s, PROBE, "\"kiln-no-such-tag\"", bytes, strlen(bytes), err);
+        if (r < 0 || r == KILN_LOG_CHANGED)
                 return r < 0 ? r : 0;
         kiln_error_set(err, KILN_REFUSED, 0, DOING, s->where,
                 "the server ignores If-Match and If-None-Match, so that two writers could fork the log");

@@ -36,6 +36,7 @@ int kiln_log_store_put(
 int kiln_log_store_swap(struct kiln_log_store *s, const char *path, const char *tag, const void *data,
         size_t len, struct kiln_error *err);
 
-/* Whether the store really refuses to exchange a file that exists (where not: 0) for another: some servers
- * ignore the condition, and two writers would fork a log there. REFUSED. */
-int kiln_log_store_probe(struct kiln_log_store *s, const char *path, struct kiln_error *err);
+/* Whether the store really refuses to exchange a file for another when the condition does not hold: some
+ * servers ignore it, and two writers would fork a log there. On a server one more file, `probe`, is for this.
+ * REFUSED. */
+int kiln_log_store_probe(struct kiln_log_store *s, struct kiln_error *err);
