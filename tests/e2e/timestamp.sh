@@ -8,7 +8,7 @@ export KILN_CACHE KILN_KEYS=$work/keys
 jsonl=pot-1-1.intoto.jsonl
 kinds="cyclonedx provenance spdx test-isa"
 
-coproc server { exec python3 "$here/tsa.py" "$work" good stranger; }
+coproc server { exec python3 "$here/tsa.py" "$work" good stranger rough; }
 server_pid=$!
 read -r port <&"${server[0]}" || exit 1
 trap 'kill "$server_pid"; finish' EXIT
@@ -66,6 +66,12 @@ expect "the authority's own certificate is enough" 0 '2 of 2'
 judge --tsa-cert "$work/stranger.root.pem" "$work/r"
 expect "a stranger's stamp" 6 'times: the time stamp in .* leads to no time-stamp authority that is accepted'
 
+# A rough stamp, which leaves open whether that was before or after a moment; an accurate one comes later.
+sed -i 's/secs:1$/secs:3/' "$work/rough.cnf"
+since=$(date -u -d '+2 seconds' +%FT%TZ)
+judge -q --bundle "$work/rough" --tsa "$url/rough" --tsa-cert "$work/rough.root.pem" "$work/plain"
+is "a rough stamp" 0 "$got"
+
 # ---- keys. The stamps are a moment old; the key ends now.
 sleep 3
 now=$(date -u +%FT%TZ)
@@ -112,6 +118,16 @@ valid=$ended authority_valid=$ended policy ''
 judged "an authority that is accepted until now" 0 '2 of 2'
 valid=$ended authority_valid=$before policy ''
 judged "an authority that was not accepted any more" 6 'outside of what the authority good is accepted for'
+
+from="valid-from = \"$since\""
+rough=()
+for bundle in "$work/rough"/*; do rough+=(-a "$bundle"); done
+valid=$from package_valid=$from authority="good rough" policy ''
+judge --policy "$work/policy.toml" "${rough[@]}" "$work/plain"
+expect "a stamp that leaves open whether a key was valid" 6 'key a, which is valid .* and was not when rough stamped it'
+judge -q --bundle "$work/rough" "${stamped[@]}" "$work/plain"
+judge --policy "$work/policy.toml" "${rough[@]}" "$work/plain"
+expect "and beside it one that does not" 0 '2 of 2'
 
 # ---- a stamp is demanded
 policy '[require]

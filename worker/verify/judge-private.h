@@ -42,7 +42,8 @@ struct judge_package {
         struct kiln_rpm_digests digests; /* signed_file: of this file */
         enum judge_form form;
         uint64_t vouched, dissented; /* masks of keys */
-        ptrdiff_t dated; /* which of the judge's times says that this very file existed; -1: none */
+        size_t *dates;               /* which of the judge's times say that this very file existed */
+        size_t n_dates;
         enum kiln_verdict verdict;
 };
 
@@ -144,10 +145,10 @@ const struct judge_time *judge_time_of(const struct judge *j, const struct kiln_
  */
 bool judge_times(struct judge *j, const struct kiln_envelope *e, const char *where);
 
-/* Whether the key that signed was valid: at that moment, or now when nobody says one. */
+/* Whether the key that signed was valid: by what all stamps say, or now when there is none. */
 bool judge_key_is_valid(struct judge *j, const struct kiln_envelope *e, const char *where);
 
-/* The same for the key of a package's own signature: an attestation that names this very file dates it. */
+/* The same for the key of a package's own signature: attestations that name this very file date it. */
 void judge_date(struct judge *j, const struct kiln_envelope *e, struct judge_package *p);
 void judge_package_key(struct judge *j, struct judge_package *p, const struct kiln_policy_package_key *key);
 

@@ -64,17 +64,32 @@ static bool is_over(const struct judge_time *t, const struct kiln_envelope *e)
         return memcmp(t->signature, e->signature, sizeof(t->signature)) == 0;
 }
 
-const struct judge_time *judge_time_of(const struct judge *j, const struct kiln_envelope *e)
+/* Adds the stamps that hold over an envelope's signature. */
+static void find_dates(const struct judge *j, const struct kiln_envelope *e, size_t **list, size_t *n)
+{
+        for (size_t i = 0; i < j->n_times; i++)
+                if (is_over(&j->times[i], e) && j->times[i].verdict == KILN_OK)
+                        *KILN_APPEND(*list, *n) = i;
+}
+
+/* The stamp that proves the earliest moment; NULL: there is none. */
+static const struct judge_time *earliest(const struct judge *j, const size_t *list, size_t n)
 {
         const struct judge_time *best = NULL;
 
-        for (size_t i = 0; i < j->n_times; i++) {
-                const struct judge_time *t = &j->times[i];
-
-                if (is_over(t, e) && t->verdict == KILN_OK && (!best || t->latest_s < best->latest_s))
-                        best = t;
-        }
+        for (size_t i = 0; i < n; i++)
+                if (!best || j->times[list[i]].latest_s < best->latest_s)
+                        best = &j->times[list[i]];
         return best;
+}
+
+const struct judge_time *judge_time_of(const struct judge *j, const struct kiln_envelope *e)
+{
+        _cleanup_free_ size_t *list = NULL;
+        size_t n = 0;
+
+        find_dates(j, e, &list, &n);
+        return earliest(j, list, n);
 }
 
 /* A stamp of an authority that nobody here knows is in order beside one that holds. */
@@ -102,11 +117,21 @@ bool judge_times(struct judge *j, const struct kiln_envelope *e, const char *whe
 
 /* ---- keys -------------------------------------------------------------------------------------------- */
 
-static bool is_valid(int64_t from_s, int64_t until_s, const struct judge_time *t, int64_t now_s)
+/* At some stamp, both ends of its accuracy, and at none was it too early: what an inaccurate stamp leaves
+ * open another one can say. Without a stamp, now. */
+static bool is_valid(const struct judge *j, int64_t from_s, int64_t until_s, const size_t *list, size_t n)
 {
-        return t ? kiln_policy_valid_at(from_s, until_s, t->earliest_s) &&
-                               kiln_policy_valid_at(from_s, until_s, t->latest_s)
-                 : kiln_policy_valid_at(from_s, until_s, now_s);
+        bool valid = n == 0 && kiln_policy_valid_at(from_s, until_s, j->o->now_s);
+
+        for (size_t i = 0; i < n; i++) {
+                const struct judge_time *t = &j->times[list[i]];
+
+                if (from_s && t->latest_s < from_s)
+                        return false;
+                valid |= kiln_policy_valid_at(from_s, until_s, t->earliest_s) &&
+                         kiln_policy_valid_at(from_s, until_s, t->latest_s);
+        }
+        return valid;
 }
 
 /* "valid from … to …, and … when it was stamped (…)": the caller's. */
@@ -128,11 +153,15 @@ static char *say_why(int64_t from_s, int64_t until_s, const struct judge_time *t
 bool judge_key_is_valid(struct judge *j, const struct kiln_envelope *e, const char *where)
 {
         const struct kiln_policy_owner *o = &j->policy->owners[e->key];
-        const struct judge_time *t = judge_time_of(j, e);
+        const struct judge_time *t;
         _cleanup_free_ char *why = NULL;
+        _cleanup_free_ size_t *list = NULL;
+        size_t n = 0;
 
-        if (is_valid(o->from_s, o->until_s, t, j->o->now_s))
+        find_dates(j, e, &list, &n);
+        if (is_valid(j, o->from_s, o->until_s, list, n))
                 return true;
+        t = earliest(j, list, n);
         why = say_why(o->from_s, o->until_s, t);
         judge_find(j, CHECK_ATTESTATIONS, NULL, KILN_REFUSED, "%s was signed by key %s, which %s%s", where,
                 o->name, why,
@@ -144,18 +173,15 @@ bool judge_key_is_valid(struct judge *j, const struct kiln_envelope *e, const ch
 
 void judge_date(struct judge *j, const struct kiln_envelope *e, struct judge_package *p)
 {
-        const struct judge_time *t = judge_time_of(j, e);
-
-        if (t && (p->dated < 0 || t->latest_s < j->times[p->dated].latest_s))
-                p->dated = t - j->times;
+        find_dates(j, e, &p->dates, &p->n_dates);
 }
 
 void judge_package_key(struct judge *j, struct judge_package *p, const struct kiln_policy_package_key *key)
 {
-        const struct judge_time *t = p->dated >= 0 ? &j->times[p->dated] : NULL;
+        const struct judge_time *t = earliest(j, p->dates, p->n_dates);
         _cleanup_free_ char *why = NULL;
 
-        if (is_valid(key->from_s, key->until_s, t, j->o->now_s))
+        if (is_valid(j, key->from_s, key->until_s, p->dates, p->n_dates))
                 return;
         why = say_why(key->from_s, key->until_s, t);
         judge_find(j, CHECK_POLICY, p, KILN_REFUSED, "it was signed by key %s, which %s%s", p->rpm->signer,

@@ -329,6 +329,7 @@ static void judge_clear(struct judge *j)
                 kiln_rpm_free(p->rpm);
                 kiln_scan_free(p->scan);
                 free(p->name);
+                free(p->dates);
         }
         for (size_t i = 0; i < j->n_claims; i++) {
                 free(j->claims[i].where);
@@ -378,7 +379,7 @@ json_t *kiln_verify_judge(
         j.n_packages = kiln_strv_length(g->files);
         j.packages = kiln_calloc(j.n_packages + 1, sizeof(*j.packages));
         for (size_t i = 0; i < j.n_packages; i++)
-                j.packages[i] = (struct judge_package){.path = g->files[i], .fd = -1, .dated = -1};
+                j.packages[i] = (struct judge_package){.path = g->files[i], .fd = -1};
         for (size_t i = 0; i < j.n_packages; i++) {
                 open_package(&j, &j.packages[i]);
                 readable += j.packages[i].rpm != NULL;
