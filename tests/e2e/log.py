@@ -325,6 +325,7 @@ def store(directory, how):
     rewinds: shows checkpoint.honest first, then checkpoint, and in the end checkpoint.honest again
     meanwhile: runs $MEANWHILE between reading the first checkpoint and answering
     overtaken: runs $MEANWHILE when checkpoint and pending were both asked for, before it reads the second
+    twice: refuses the first PUT of checkpoint, as if another one was there, and runs $MEANWHILE
     lost: answers nothing to the first PUT of checkpoint and of pending, which it does"""
     lock, asked, heads, got_lost = threading.Lock(), [], [], set()
 
@@ -379,6 +380,10 @@ def store(directory, how):
             wanted, absent = self.headers.get("If-Match"), self.headers.get("If-None-Match")
             with lock:
                 tag = self.tag()
+                if how == "twice" and self.path == "/checkpoint" and not heads:
+                    heads.append("refused")
+                    subprocess.run(["bash", "-c", os.environ["MEANWHILE"]], check=True)
+                    return self.answer(412)
                 if how != "no-conditions" and ((wanted and wanted != tag) or (absent and tag)):
                     return self.answer(412)
                 if not os.path.isdir(os.path.dirname(self.file())):

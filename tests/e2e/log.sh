@@ -328,6 +328,13 @@ server store rewinds rewinds
 says "a server that shows an older log in between" 7 'it was rewound' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl -o rewound
 is "  gets nothing signed" 304 "$(size_of rewinds)"
 is "  no bundle came of that" "" "$(ls rewound)"
+forget
+cp -r before-more another && "$kiln" log append another a/v0/*.jsonl >/dev/null
+forget
+cp -r before-more twice
+MEANWHILE="cp another/pending twice/pending" server store twice twice
+says "a server that asks for a second tree of one size" 7 'other entries come next than those' "$kiln" log append "http://127.0.0.1:$port" a/w1/*.jsonl -o rewound
+is "  gets one signed" "304 " "$(size_of twice) $(ls rewound)"
 
 # ---- Rekor v2
 openssl genpkey -algorithm ed25519 -out rekor.key 2>/dev/null

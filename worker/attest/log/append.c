@@ -255,29 +255,14 @@ int kiln_log_init(const struct kiln_context *c, struct kiln_log_store *s,
         return r;
 }
 
-/* Adds to the log what comes next. KILN_LOG_CHANGED: somebody else was faster. */
-static int finish(struct kiln_log_store *s, const struct kiln_log_signer *signer,
-        const struct kiln_checkpoint *c, const char *tag, const struct pending *p, struct kiln_error *err)
-{
-        _cleanup_(grower_freep) struct grower *g = NULL;
-        struct kiln_digest root;
-        int r = grower_open(s, c, &g, err);
-
-        if (r == 0)
-                r = grow(g, p);
-        if (r < 0)
-                return r;
-        root = kiln_edge_root(&g->edge);
-        return publish(s, signer, g->edge.size, &root, tag, err);
-}
-
 /* ---- turns ------------------------------------------------------------------------------------------- */
 
 struct turn {
         struct kiln_checkpoint checkpoint;
         char *tag;
-        struct pending ours; /* as it was last put, or tried to be, into the store */
-        bool claimed;        /* it is there, or was: our entries are at ours.base */
+        struct pending ours;         /* as it was last put, or tried to be, into the store */
+        bool claimed;                /* it is there, or was: our entries are at ours.base */
+        struct kiln_checkpoint made; /* the tree that was signed last; no store gets two different ones */
 };
 
 static void turn_clear(struct turn *t)
@@ -291,6 +276,28 @@ static bool is_ours(const struct turn *t, const struct pending *p)
 {
         return t->ours.whole.len > 0 && t->ours.whole.len == p->whole.len &&
                memcmp(t->ours.whole.data, p->whole.data, p->whole.len) == 0;
+}
+
+/* Adds to the log what comes next. KILN_LOG_CHANGED: somebody else was faster. */
+static int finish(struct kiln_log_store *s, const struct kiln_log_signer *signer, struct turn *t,
+        const struct pending *p, struct kiln_error *err)
+{
+        _cleanup_(grower_freep) struct grower *g = NULL;
+        struct kiln_checkpoint made = {0};
+        int r = grower_open(s, &t->checkpoint, &g, err);
+
+        if (r == 0)
+                r = grow(g, p);
+        if (r < 0)
+                return r;
+        made.size = g->edge.size;
+        made.root = kiln_edge_root(&g->edge);
+        if (t->made.size > t->checkpoint.size &&
+                (t->made.size != made.size || !kiln_digest_equal(&t->made.root, &made.root)))
+                return log_lies(err, KILN_LOG_PENDING,
+                        "other entries come next than those with which the log was signed already");
+        t->made = made;
+        return publish(s, signer, made.size, &made.root, t->tag, err);
 }
 
 /* Puts our entries where the next ones are. KILN_LOG_CHANGED: somebody else's are there now. */
@@ -323,6 +330,8 @@ static int step(const struct kiln_context *c, struct kiln_log_store *s, const st
         kiln_checkpoint_clear(&t->checkpoint);
         free(TAKE_PTR(t->tag));
         r = kiln_log_look(c, s, signer->key, &t->checkpoint, &t->tag, err);
+        if (r == 0 && t->made.size <= t->checkpoint.size)
+                r = kiln_log_extends(s, &t->made, &t->checkpoint, err);
         if (r < 0)
                 return r;
         if (t->claimed && t->ours.base < t->checkpoint.size)
@@ -334,7 +343,7 @@ static int step(const struct kiln_context *c, struct kiln_log_store *s, const st
         if (!any || next.base < t->checkpoint.size)
                 r = claim(s, t, &next, entries, n, err);
         else
-                r = finish(s, signer, &t->checkpoint, t->tag, &next, err);
+                r = finish(s, signer, t, &next, err);
         return r < 0 ? r : 0;
 }
 
@@ -342,7 +351,7 @@ int kiln_log_append(const struct kiln_context *c, struct kiln_log_store *s,
         const struct kiln_log_signer *signer, const struct kiln_buf *entries, size_t n, uint64_t *ret_index,
         struct kiln_checkpoint *ret, struct kiln_error *err)
 {
-        _cleanup_(turn_clear) struct turn t = {0};
+        _cleanup_(turn_clear) struct turn t = {.made.root = kiln_merkle_empty()};
         int r = 0;
 
         if (n == 0 || n > KILN_LOG_APPEND_MAX)
