@@ -63,7 +63,7 @@ try() { # EXAMPLE
         mkdir "$work/here"
         cp -r "$made/." "$work/here/"
         case $1 in *" -o result "*) rm -r "$work/here/result" ;; esac
-        case $1 in *" log init "*) rm -r "$work/here/log" ;; esac
+        case $1 in *" log init "*) rm -r "$work/here/log" "$KILN_CONFIG/logs" ;; esac
         case $1 in *" lock.json "*) ;; *) rm "$work/here/lock.json" ;; esac
         (cd "$work/here" && exec bash -o pipefail -c "$1") </dev/null >"$work/said" 2>"$work/log" || got=$?
         [ "$got" = 0 ] || { echo "    exit status $got"; tail -n 6 "$work/said" "$work/log" | sed 's/^/    /'; return 1; }
