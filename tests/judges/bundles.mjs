@@ -16,6 +16,7 @@ let [pem, ...files] = process.argv.slice(2);
 let chain, until;
 if (files[0] === "--tsa") [, chain, until, ...files] = files;
 const key = createPublicKey(fs.readFileSync(pem));
+
 // What a trusted root says of a log with the checkpoints of Rekor v2.
 function log(vkey) {
     const [, name, data] = /^([^+]+)\+[0-9a-f]{8}\+(.+)$/.exec(vkey.trim());
@@ -27,7 +28,7 @@ function log(vkey) {
 }
 
 const tlogs = process.env.KILN_LOG ? [log(process.env.KILN_LOG)] : [];
-const roots = {certificateAuthorities: [], timestampAuthorities: [], tlogs, ctlogs};
+const roots = {certificateAuthorities: [], timestampAuthorities: [], tlogs, ctlogs: []};
 if (chain) {
     const pems = fs.readFileSync(chain, "utf8").match(/-----BEGIN[^]*?-----END CERTIFICATE-----/g);
     roots.timestampAuthorities.push({certChain: {certificates: pems.map(p => ({rawBytes: new X509Certificate(p).raw}))}});
