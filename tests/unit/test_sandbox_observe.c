@@ -205,74 +205,51 @@ static void test_tree(void **state)
         }
 }
 
-/* Deeper than is followed. */
-static int deep_fill(void *arg)
+/* n directories of that name, one in the other, below fd/tree; a descriptor of the innermost. */
+static int nest(int fd, const char *name, int n)
 {
-        int fd = *(int *)arg, at = fd;
+        int at;
 
         umask(0);
         if (mkdirat(fd, "names", 0777) < 0 || mkdirat(fd, "tree", 0777) < 0)
-                return 1;
+                return -1;
         at = openat(fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (int i = 0; i <= OBSERVE_DEPTH_MAX; i++) {
-                int next;
+        for (int i = 0; at >= 0 && i < n; i++) {
+                int next = mkdirat(at, name, 0777) < 0 ? -1
+                                                       : openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-                if (at < 0 || mkdirat(at, "d", 0777) < 0)
-                        return 1;
-                next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 close(at);
                 at = next;
         }
-        close(at);
-        return 0;
+        return at;
 }
+
+/* Deeper than is followed. */
+static int deep_fill(void *arg)
+{
+        int at = nest(*(int *)arg, "d", OBSERVE_DEPTH_MAX + 1);
+
+        return at < 0 || close(at) < 0;
+}
+
+#define N50 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+#define LONG_NAME N50 N50 N50 N50 /* 200 bytes */
 
 /* Paths longer than the kernel takes, at a depth that is followed. */
 static int long_fill(void *arg)
 {
-        int fd = *(int *)arg, at;
-        char name[201];
+        int at = nest(*(int *)arg, LONG_NAME, 21);
 
-        umask(0);
-        memset(name, 'n', 200);
-        name[200] = '\0';
-        if (mkdirat(fd, "names", 0777) < 0 || mkdirat(fd, "tree", 0777) < 0)
-                return 1;
-        at = openat(fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (int i = 0; i < 21; i++) {
-                int next;
-
-                if (at < 0 || mkdirat(at, name, 0777) < 0)
-                        return 1;
-                next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                close(at);
-                at = next;
-        }
-        close(at);
-        return 0;
+        return at < 0 || close(at) < 0;
 }
 
 /* More to write down than is. */
 static int wordy_fill(void *arg)
 {
-        int fd = *(int *)arg, at;
-        char name[201];
+        int at = nest(*(int *)arg, LONG_NAME, 18);
 
-        umask(0);
-        memset(name, 'n', 200);
-        name[200] = '\0';
-        if (mkdirat(fd, "names", 0777) < 0 || mkdirat(fd, "tree", 0777) < 0)
+        if (at < 0)
                 return 1;
-        at = openat(fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (int i = 0; i < 18; i++) {
-                int next;
-
-                if (at < 0 || mkdirat(at, name, 0777) < 0)
-                        return 1;
-                next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                close(at);
-                at = next;
-        }
         for (size_t i = 0; i <= OBSERVE_TREE_BYTES_MAX / (18 * 201); i++) {
                 char file[16];
 

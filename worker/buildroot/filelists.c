@@ -85,15 +85,12 @@ static void find_known(struct filelists *f, Repo *repo)
 
 static int read_one(struct pool *p, size_t repository, struct filelists *f, struct kiln_error *err)
 {
-        enum { CHUNK = 1 << 16 };
         const struct pool_repository *r = &p->repositories[repository];
         const struct metadata *m = r->metadata;
         struct xml x = {.start = on_start, .end = on_end, .ctx = f};
-        _cleanup_free_ char *chunk = kiln_malloc(CHUNK);
         _cleanup_close_ int fd = -1;
-        const char *bad = NULL;
+        const char *bad;
         FILE *in = NULL;
-        size_t n;
         int rc;
 
         if (!m->repomd.filelists.location)
@@ -106,13 +103,7 @@ static int read_one(struct pool *p, size_t repository, struct filelists *f, stru
         find_known(f, r->repo);
         f->package = 0;
         xml_init(&x);
-        do {
-                n = fread(chunk, 1, CHUNK, in);
-                if (ferror(in))
-                        bad = "larger than it may be, or damaged";
-                else if (!xml_feed(&x, chunk, n, n < CHUNK))
-                        bad = x.bad ? x.bad : "no proper XML";
-        } while (!bad && n == CHUNK);
+        bad = xml_read(&x, in);
         xml_clear(&x);
         fclose(in);
         if (bad) {

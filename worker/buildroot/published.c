@@ -168,22 +168,13 @@ static void sort(struct kiln_published *p)
 
 int kiln_published_parse(FILE *in, const char *name, struct kiln_published **ret, struct kiln_error *err)
 {
-        enum { CHUNK = 1 << 16 };
         _cleanup_(kiln_published_freep) struct kiln_published *out = kiln_calloc(1, sizeof(*out));
-        _cleanup_free_ char *chunk = kiln_malloc(CHUNK);
         struct parser p = {.out = out};
         struct xml x = {.start = on_start, .end = on_end, .ctx = &p};
-        const char *bad = NULL;
-        size_t n;
+        const char *bad;
 
         xml_init(&x);
-        do {
-                n = fread(chunk, 1, CHUNK, in);
-                if (ferror(in))
-                        bad = "larger than it may be, or damaged";
-                else if (!xml_feed(&x, chunk, n, n < CHUNK))
-                        bad = x.bad ? x.bad : "no proper XML";
-        } while (!bad && n == CHUNK);
+        bad = xml_read(&x, in);
         if (!bad && !p.is_primary)
                 bad = "it is no primary metadata";
         xml_clear(&x);

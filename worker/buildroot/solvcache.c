@@ -343,23 +343,14 @@ static void look_at_declaration(
  * of another one that is given the same pieces. NULL, or what is wrong. */
 static const char *primary_look(FILE *primary)
 {
-        enum { CHUNK = 1 << 16 };
-        _cleanup_free_ char *chunk = kiln_malloc(CHUNK);
         struct look look = {0};
         struct xml x = {.start = look_at_start, .ctx = &look};
-        const char *bad = NULL;
-        size_t n;
+        const char *bad;
 
         xml_init(&x);
         XML_SetCharacterDataHandler(x.parser, NULL);
         XML_SetXmlDeclHandler(x.parser, look_at_declaration);
-        do {
-                n = fread(chunk, 1, CHUNK, primary);
-                if (ferror(primary))
-                        bad = "larger than it may be, or damaged";
-                else if (!xml_feed(&x, chunk, n, n < CHUNK))
-                        bad = x.bad;
-        } while (!bad && n == CHUNK);
+        bad = xml_read(&x, primary);
         xml_clear(&x);
         return bad;
 }

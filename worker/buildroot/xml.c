@@ -95,6 +95,22 @@ bool xml_feed(struct xml *x, const char *data, size_t len, bool last)
         return false;
 }
 
+const char *xml_read(struct xml *x, FILE *in)
+{
+        enum { CHUNK = 1 << 16 };
+        _cleanup_free_ char *chunk = kiln_malloc(CHUNK);
+        size_t n;
+
+        do {
+                n = fread(chunk, 1, CHUNK, in);
+                if (ferror(in))
+                        return "larger than it may be, or damaged";
+                if (!xml_feed(x, chunk, n, n < CHUNK))
+                        return x->bad;
+        } while (n == CHUNK);
+        return NULL;
+}
+
 const char *xml_attribute(const char **attributes, const char *name)
 {
         for (; *attributes; attributes += 2)

@@ -29,6 +29,11 @@ void xml_clear(struct xml *x);
 
 /* Feeds bytes; the last call has last = true. False: see x->bad. */
 bool xml_feed(struct xml *x, const char *data, size_t len, bool last);
+
+/* Feeds a file to its end. NULL, or what is wrong; static. */
+const char *xml_read(struct xml *x, FILE *in);
+
+/* From within a callback. */
 void xml_stop(struct xml *x, const char *why);
 
 const char *xml_attribute(const char **attributes, const char *name); /* NULL: not there */
